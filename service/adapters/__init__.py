@@ -1,0 +1,1 @@
+"""One technology a file; foreign errors are translated here, once."""

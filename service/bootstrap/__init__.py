@@ -1,0 +1,1 @@
+"""Composition roots: nothing else builds adapters."""

@@ -1,0 +1,163 @@
+"""Every error of the service, by who can fix it.
+
+::
+
+    ThrombolensError
+    |-- InputError              the sender of the study
+    |   |-- NotDicomError           no file of the upload is DICOM
+    |   |-- TruncatedFileError      a DICOM file ends before its data does
+    |   |-- UnsafeArchiveError      a zip whose names or sizes are unsafe
+    |   |-- LimitExceededError      more bytes, files, slices or seconds than allowed
+    |   |-- NoMagneticResonanceError  DICOM, but no MR image in it
+    |   |-- MixedStudiesError       more than one patient or study in one upload
+    |   `-- GeometryError           positions or spacings that do not form a volume
+    |-- ConfigurationError      the operator of the service
+    |   |-- UnknownModelError       no such model name or version
+    |   |-- InvalidModelError       model.json or model.onnx is not what it promises
+    |   `-- ProviderError           the wanted execution provider is not there
+    |-- JobError                the caller of the API
+    |   |-- UnknownJobError
+    |   |-- IllegalTransitionError
+    |   `-- ResultNotAvailableError
+    |-- JobCancelledError       nobody: the caller asked for it
+    |-- JobTimeoutError         the operator: the limit, or the machine
+    `-- SelfCheckError          the developers: an object we wrote is not what we meant
+
+Messages name the offending value and never hold a patient's name or identifier.
+"""
+
+from typing import ClassVar
+
+
+class ThrombolensError(Exception):
+    """Root of all errors of the service.
+
+    Attributes
+    ----------
+    code : str
+        Stable, upper-case name of the reason, as shown in problem details and job rows.
+    fixed_by : str
+        Who can do something about it.
+    """
+
+    code: ClassVar[str] = "INTERNAL_ERROR"
+    fixed_by: ClassVar[str] = "developers of Thrombolens"
+
+
+class InputError(ThrombolensError):
+    """What was sent cannot be used as it is."""
+
+    code = "BAD_INPUT"
+    fixed_by = "sender of the study"
+
+
+class NotDicomError(InputError):
+    """No file of the upload is DICOM."""
+
+    code = "NOT_DICOM"
+
+
+class TruncatedFileError(InputError):
+    """A DICOM file ends before its data does."""
+
+    code = "TRUNCATED_FILE"
+
+
+class UnsafeArchiveError(InputError):
+    """A zip archive with names that leave its folder, or that unpacks to far more than it holds."""
+
+    code = "UNSAFE_ARCHIVE"
+
+
+class LimitExceededError(InputError):
+    """The upload is larger than a limit in the settings."""
+
+    code = "LIMIT_EXCEEDED"
+
+
+class NoMagneticResonanceError(InputError):
+    """There is DICOM, but no MR image."""
+
+    code = "NO_MR_IMAGES"
+
+
+class MixedStudiesError(InputError):
+    """More than one patient or study in one upload."""
+
+    code = "MIXED_STUDIES"
+
+
+class GeometryError(InputError):
+    """Positions, orientations or spacings that do not form a regular volume."""
+
+    code = "BAD_GEOMETRY"
+
+
+class ConfigurationError(ThrombolensError):
+    """The installation is not set up as it must be."""
+
+    code = "BAD_CONFIGURATION"
+    fixed_by = "operator of the service"
+
+
+class UnknownModelError(ConfigurationError):
+    """No model of this name and version is installed."""
+
+    code = "UNKNOWN_MODEL"
+
+
+class InvalidModelError(ConfigurationError):
+    """A model folder does not hold what its model.json promises."""
+
+    code = "INVALID_MODEL"
+
+
+class ProviderError(ConfigurationError):
+    """The wanted ONNX Runtime execution provider is not available."""
+
+    code = "PROVIDER_UNAVAILABLE"
+
+
+class JobError(ThrombolensError):
+    """A request about a job that cannot be met."""
+
+    code = "BAD_JOB_REQUEST"
+    fixed_by = "caller of the API"
+
+
+class UnknownJobError(JobError):
+    """There is no job of this identifier."""
+
+    code = "UNKNOWN_JOB"
+
+
+class IllegalTransitionError(JobError):
+    """The job's state does not allow this."""
+
+    code = "ILLEGAL_TRANSITION"
+
+
+class ResultNotAvailableError(JobError):
+    """The job has no such result, or not yet."""
+
+    code = "RESULT_NOT_AVAILABLE"
+
+
+class JobCancelledError(ThrombolensError):
+    """The caller cancelled the job while it ran."""
+
+    code = "CANCELLED"
+    fixed_by = "nobody"
+
+
+class JobTimeoutError(ThrombolensError):
+    """The job ran for longer than the limit in the settings."""
+
+    code = "TIMEOUT"
+    fixed_by = "operator of the service"
+
+
+class SelfCheckError(ThrombolensError):
+    """An object that was written, read back, is not what was meant."""
+
+    code = "SELF_CHECK_FAILED"

@@ -1,0 +1,159 @@
+"""Identifiers and header facts of studies, series and image planes.
+
+A *plane* is one two-dimensional image: a classic instance, or one frame of a multi-frame one.
+Facts are plain values; DICOM data sets travel beside them, never inside.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.domain.sequence import Classification, Role
+
+# What a DICOM element becomes: multi-valued elements are tuples.
+FactValue = str | int | float | tuple[str, ...] | tuple[float, ...]
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class PlaneFacts:
+    """Header facts of one image plane, the same for classic and enhanced objects.
+
+    Attributes
+    ----------
+    sop_instance_uid : str
+    frame_number : int or None
+        1-based frame of a multi-frame instance; None for a classic one.
+    rows, columns : int
+    position : (x, y, z) or None
+        ImagePositionPatient, LPS mm.
+    orientation : six floats or None
+        ImageOrientationPatient: direction of increasing column index, then of row index.
+    pixel_spacing : (row, column) or None
+        PixelSpacing in mm: distance between rows, then between columns.
+    attributes : mapping
+        DICOM keyword (or ``gggg,eeee`` of a private element) to value, as it holds for this
+        plane: functional groups and private elements are already looked up.
+    """
+
+    sop_instance_uid: str
+    frame_number: int | None
+    rows: int
+    columns: int
+    position: Vector | None
+    orientation: tuple[float, ...] | None
+    pixel_spacing: tuple[float, float] | None
+    attributes: Mapping[str, FactValue] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """One DICOM series: its planes, and what its instances share."""
+
+    series_instance_uid: str
+    series_number: int | None
+    description: str
+    modality: str
+    sop_class_uid: str
+    frame_of_reference_uid: str
+    planes: tuple[PlaneFacts, ...] = field(repr=False)
+    attributes: Mapping[str, FactValue] = field(repr=False)
+    instance_count: int = 0
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """One study of one patient.
+
+    Attributes
+    ----------
+    input_digest : str
+        SHA-256 over the sorted SOP Instance UIDs and digests of the files' contents.
+    ignored_files : int
+        Files of the upload that are not DICOM.
+    duplicate_instances : int
+        Instances that came more than once; only the first counts.
+    """
+
+    study_instance_uid: str
+    series: tuple[SeriesFacts, ...]
+    input_digest: str
+    ignored_files: int = 0
+    duplicate_instances: int = 0
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """Planes of one series that form one volume: one b-value, echo, component, orientation.
+
+    Attributes
+    ----------
+    volume_id : str
+        Stable name inside the study: the series UID and what was split on,
+        such as ``1.2.3#b1000`` or ``1.2.3#phase``.
+    split : mapping
+        What sets this volume apart inside its series, for people: ``{"b_value": "1000"}``.
+    """
+
+    volume_id: str
+    series: SeriesFacts
+    planes: tuple[PlaneFacts, ...] = field(repr=False)
+    split: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why a volume is not used.
+
+    Attributes
+    ----------
+    code : str
+        Stable upper-case name such as ``TOO_FEW_SLICES`` or ``ROLE_TAKEN``.
+    """
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class ClassifiedVolume:
+    """One volume, what it is, and what it is used for or why not.
+
+    Attributes
+    ----------
+    role : Role or None
+        None if the volume is not used; then ``rejection`` says why.
+    role_reason : str
+        Why this volume won its role.
+    """
+
+    volume: VolumeFacts
+    classification: Classification
+    role: Role | None = None
+    role_reason: str = ""
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True)
+class DetectedSequences:
+    """The outcome of sequence detection: every volume, and the one of each role.
+
+    Attributes
+    ----------
+    derived_roles : mapping
+        Roles whose volume must be computed from several: DWI as the geometric mean of
+        directional volumes. Absent roles need no computation.
+    """
+
+    volumes: tuple[ClassifiedVolume, ...]
+    derived_roles: Mapping[Role, tuple[ClassifiedVolume, ...]] = field(default_factory=dict)
+
+    @property
+    def of_role(self) -> dict[Role, ClassifiedVolume]:
+        """The chosen volume of each role that is filled by one volume."""
+        return {found.role: found for found in self.volumes if found.role is not None}
+
+    @property
+    def missing_roles(self) -> tuple[Role, ...]:
+        """Roles that nothing fills, in the order of the channels."""
+        filled = {found.role for found in self.volumes}
+        return tuple(role for role in Role if role not in filled)

@@ -1,0 +1,1 @@
+"""Doors: parse, call one use case, translate the answer."""

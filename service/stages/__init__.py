@@ -1,0 +1,1 @@
+"""The clinical path: one verb, one file, one public function; no I/O, no clock."""
