@@ -1,3 +1,3 @@
-"""Thrombolens: a DICOM brain MR study in, thrombus segmentation and report out. Research use only."""
+"""Thrombolens: brain MR study in, thrombus segmentation and report out. Research use only."""
 
 __version__ = "0.1.0"

@@ -96,7 +96,8 @@ def _open_session(
     options.enable_mem_pattern = False
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[wanted])
-    except Exception as exc:  # noqa: BLE001 - ONNX Runtime's errors share no public base class
+    # ONNX Runtime's errors share no public base class.
+    except Exception as exc:
         raise InvalidModelError(f"{model_file.name} is no valid ONNX model: {exc}") from exc
     if session.get_providers()[0] != wanted:
         raise ProviderError(f"{wanted} was asked for, {session.get_providers()} took the model")

@@ -1,6 +1,7 @@
 """Probabilities -> connected components, measurements, findings. Shared with training."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,9 +81,9 @@ def extract_findings(probability: Volume, spec: ModelSpec, *, midline_x: float) 
 
 def _component(
     probability: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int32],
+    labels: npt.NDArray[np.signedinteger[Any]],
     number: int,
-    box: tuple[slice, slice, slice],
+    box: tuple[slice, ...],
 ) -> _Component:
     inside = np.argwhere(labels[box] == number) + [edge.start for edge in box]
     return _Component(inside, probability[tuple(inside.T)].astype(np.float64))
