@@ -44,7 +44,7 @@ class Finding:
     length_mm : float
         Maximal Feret diameter: largest distance between two corners of the component's voxels.
     width_mm : float
-        Largest extent in any direction orthogonal to the length.
+        Largest extent of any cross-section orthogonal to the length.
     side : Side
     slice_range : (int, int)
         First and last slice index of the reference grid, 0-based.

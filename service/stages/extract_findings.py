@@ -91,7 +91,7 @@ def _component(
 
 def _measure(part: _Component, number: int, geometry: Geometry, midline_x: float) -> Finding:
     corners = _corners(part.indices, geometry)
-    length, width = _length_and_width(corners)
+    length, width = _length_and_width(corners, geometry)
     centroid = _vector(geometry.to_lps(part.indices).mean(axis=0))
     return Finding(
         number=number,
@@ -114,15 +114,35 @@ def _corners(indices: npt.NDArray[np.int64], geometry: Geometry) -> FloatArray:
     return geometry.to_lps(corners)
 
 
-def _length_and_width(corners: FloatArray) -> tuple[float, float]:
-    """Maximal Feret diameter, and the largest extent orthogonal to it, in mm."""
+def _length_and_width(corners: FloatArray, geometry: Geometry) -> tuple[float, float]:
+    """Maximal Feret diameter, and the largest extent of a cross-section orthogonal to it, mm."""
     hull = corners[ConvexHull(corners).vertices]
     distances = cdist(hull, hull)
     start, end = np.unravel_index(np.argmax(distances), distances.shape)
     length = float(distances[start, end])
     along = (hull[end] - hull[start]) / length
-    across = hull - np.outer(hull @ along, along)
-    return length, float(cdist(across, across).max())
+    # A slab as thick as one voxel reaches along the length holds a whole cross-section.
+    thickness = float(np.abs(geometry.axes @ along) @ np.asarray(geometry.spacing))
+    return length, max(_widest_slab(corners, along, thickness, shift) for shift in (0.0, 0.5))
+
+
+def _widest_slab(corners: FloatArray, along: FloatArray, thickness: float, shift: float) -> float:
+    """Largest extent across ``along`` inside any of the slabs that cut the component up."""
+    position = corners @ along
+    slab = np.floor((position - position.min()) / thickness + shift).astype(int)
+    order = np.argsort(slab, kind="stable")
+    starts = np.flatnonzero(np.diff(slab[order], prepend=-1))
+    across = corners[order] @ _directions_across(along)
+    extents = np.maximum.reduceat(across, starts) - np.minimum.reduceat(across, starts)
+    return float(extents.max())
+
+
+def _directions_across(along: FloatArray) -> FloatArray:
+    """Unit vectors every two degrees in the plane orthogonal to ``along``: (3, 90)."""
+    first = np.linalg.svd(along[None, :])[2][1]
+    second = np.cross(along, first)
+    angles = np.radians(np.arange(0, 180, 2))
+    return np.outer(first, np.cos(angles)) + np.outer(second, np.sin(angles))
 
 
 def _side(offset_mm: float) -> Side:

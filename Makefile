@@ -1,0 +1,50 @@
+# Every target does its own set-up: nothing but Python 3.11+ and make is assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test check docs-schema constraints clean
+
+help:
+	@echo "make demo     install, start the service, analyse the simulated demo study"
+	@echo "make test     install everything and run the whole test suite"
+	@echo "make check    lint, types, import contracts"
+	@echo "make clean    remove the environment and what the targets made"
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Thrombolens needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "python3-venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+# The service alone: no torch, no test tools.
+$(VENV)/.service: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) -e ".[cpu]"
+	@touch $@
+
+# torch first: an index that offers it as a file is asked for exactly this version.
+$(VENV)/.development: $(VENV)/.service
+	$(INSTALL) "torch==2.13.0"
+	$(INSTALL) -e ".[cpu,training,dev]"
+	@touch $@
+
+demo: $(VENV)/.service
+	$(BIN)/thrombolens demo --study examples/demo-study.zip --out demo-output
+
+test: $(VENV)/.development
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# Write down what is installed now, after a deliberate upgrade.
+constraints: $(VENV)/.development
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
