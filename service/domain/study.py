@@ -13,6 +13,9 @@ from service.domain.sequence import Classification, Role
 FactValue = str | int | float | tuple[str, ...] | tuple[float, ...]
 Vector = tuple[float, float, float]
 
+# The fact that marks a result of this service among the series of a study.
+OWN_OUTPUT = "OwnOutput"
+
 
 @dataclass(frozen=True)
 class PlaneFacts:
@@ -24,6 +27,7 @@ class PlaneFacts:
     frame_number : int or None
         1-based frame of a multi-frame instance; None for a classic one.
     rows, columns : int
+        Size of this plane; smaller than the instance's where the plane is a tile of a mosaic.
     position : (x, y, z) or None
         ImagePositionPatient, LPS mm.
     orientation : six floats or None
@@ -33,6 +37,9 @@ class PlaneFacts:
     attributes : mapping
         DICOM keyword (or ``gggg,eeee`` of a private element) to value, as it holds for this
         plane: functional groups and private elements are already looked up.
+    tile : int or None
+        0-based tile, row by row, of a mosaic (one image that holds a whole volume); None for
+        every other object. Position and spacing are those of the tile.
     """
 
     sop_instance_uid: str
@@ -43,6 +50,7 @@ class PlaneFacts:
     orientation: tuple[float, ...] | None
     pixel_spacing: tuple[float, float] | None
     attributes: Mapping[str, FactValue] = field(repr=False)
+    tile: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class StudyFacts:
     input_digest : str
         SHA-256 over the sorted SOP Instance UIDs and digests of the files' contents.
     ignored_files : int
-        Files of the upload that are not DICOM.
+        Files of the upload that hold no DICOM instance; a DICOMDIR holds none.
     duplicate_instances : int
         Instances that came more than once; only the first counts.
     """

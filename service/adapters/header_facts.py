@@ -1,0 +1,163 @@
+"""DICOM data sets to facts about image planes: one way for classic, enhanced and mosaic images.
+
+Functional groups of enhanced multi-frame objects (PS3.3 C.7.6.16.2) are merged, shared ones
+first, so that every plane carries what holds for it. Values that cannot be read are absent.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from pydicom.dataset import Dataset
+
+from service.adapters.mosaics import is_mosaic, tiles_of
+from service.adapters.private_elements import plain_value, private_facts
+from service.domain.study import FactValue, PlaneFacts, Vector
+
+# What sequence detection and volume assembly look at; never who the patient is.
+FACT_KEYWORDS = (
+    *("SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions"),
+    *("MagneticFieldStrength", "BodyPartExamined", "FrameOfReferenceUID", "NumberOfFrames"),
+    *("ImageType", "FrameType", "ComplexImageComponent", "AcquisitionContrast"),
+    *("SeriesDescription", "ProtocolName", "ImageComments", "DerivationDescription"),
+    *("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType", "SequenceName"),
+    *("PulseSequenceName", "EchoPlanarPulseSequence", "InversionRecovery", "AngioFlag"),
+    *("RepetitionTime", "EchoTime", "EffectiveEchoTime", "InversionTime", "InversionTimes"),
+    *("FlipAngle", "EchoTrainLength", "EchoNumbers", "ContrastBolusAgent"),
+    *("DiffusionBValue", "DiffusionDirectionality", "DiffusionGradientOrientation"),
+    *(
+        "DiffusionAnisotropyType",
+        "ASLContext",
+        "ASLTechniqueDescription",
+        "VelocityEncodingDirection",
+    ),
+    *("TemporalPositionIdentifier", "TemporalPositionIndex", "NumberOfTemporalPositions"),
+    *("SeriesNumber", "AcquisitionNumber", "AcquisitionDate", "AcquisitionTime"),
+    *("AcquisitionDateTime", "FrameAcquisitionDateTime", "SeriesTime", "InstanceNumber"),
+    *("StackID", "InStackPositionNumber", "SliceThickness", "SpacingBetweenSlices"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored"),
+    *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *("RealWorldValueSlope", "RealWorldValueIntercept", "LossyImageCompression"),
+)
+_GEOMETRY_KEYWORDS = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
+# Functional groups and their parts whose elements count as the plane's own.
+_FUNCTIONAL_GROUPS = (
+    *("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence"),
+    *("FrameContentSequence", "MRImageFrameTypeSequence", "MREchoSequence"),
+    *("MRTimingAndRelatedParametersSequence", "MRModifierSequence", "MRDiffusionSequence"),
+    *("DiffusionGradientDirectionSequence", "MRArterialSpinLabelingSequence"),
+    *("MRVelocityEncodingSequence", "PixelValueTransformationSequence"),
+    *("RealWorldValueMappingSequence", "ContrastBolusUsageSequence"),
+    *("UnassignedSharedConvertedAttributesSequence",),
+    *("UnassignedPerFrameConvertedAttributesSequence",),
+)
+# Siemens XA keeps its private elements in a sequence of their own.
+_SIEMENS_GROUPS = ((0x0021, 0x10FE), (0x0021, 0x11FE))
+# Philips keeps the header of the corresponding classic image here; it has the true ImageType.
+_PHILIPS_GROUPS = ((0x2005, 0x140F), (0x2005, 0x100F))
+PHILIPS_IMAGE_TYPE = "2005,140F"
+
+
+def header_facts(dataset: Dataset) -> dict[str, FactValue]:
+    """Return the known public and private elements at the top level of a data set."""
+    return _known_values(dataset, FACT_KEYWORDS) | private_facts(dataset)
+
+
+def planes_of(dataset: Dataset) -> tuple[PlaneFacts, ...]:
+    """Return the planes of one image instance in stored order.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        An MR image: classic, enhanced multi-frame, or a vendor's mosaic. Pixels are not read.
+
+    Returns
+    -------
+    tuple of PlaneFacts
+        One for a classic image, one a frame of an enhanced one, one a tile of a mosaic. A mosaic
+        whose layout cannot be read is one plane without a position.
+    """
+    top = header_facts(dataset) | _known_values(dataset, _GEOMETRY_KEYWORDS)
+    if "PerFrameFunctionalGroupsSequence" in dataset:
+        return tuple(_frames(dataset, top))
+    if is_mosaic(top):
+        return tiles_of(dataset, top)
+    return (_plane(dataset, top, None),)
+
+
+def _frames(dataset: Dataset, top: Mapping[str, FactValue]) -> Iterable[PlaneFacts]:
+    shared = dict(top)
+    for item in dataset.get("SharedFunctionalGroupsSequence") or ():
+        shared |= _group_facts(item)
+    for number, item in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
+        yield _plane(dataset, shared | _group_facts(item), number)
+
+
+def _group_facts(item: Dataset) -> dict[str, FactValue]:
+    """Return all known values of one item of functional groups, nested groups included."""
+    facts: dict[str, FactValue] = {}
+    for keyword in _FUNCTIONAL_GROUPS:
+        for group in item.get(keyword) or ():
+            facts |= header_facts(group) | _known_values(group, _GEOMETRY_KEYWORDS)
+            facts |= _group_facts(group)
+    for tag in _SIEMENS_GROUPS:
+        for group in _private_items(item, tag):
+            facts |= private_facts(group)
+    for tag in _PHILIPS_GROUPS:
+        for group in _private_items(item, tag):
+            image_type = _known_values(group, ("ImageType",)).get("ImageType", ())
+            facts[PHILIPS_IMAGE_TYPE] = image_type
+    return facts
+
+
+def _private_items(item: Dataset, tag: tuple[int, int]) -> list[Dataset]:
+    if tag not in item or item[tag].VR != "SQ":
+        return []
+    return list(item[tag].value)
+
+
+def _known_values(dataset: Dataset, keywords: Iterable[str]) -> dict[str, FactValue]:
+    facts = {}
+    for keyword in keywords:
+        if keyword in dataset:
+            value = _read(dataset, keyword)
+            if value is not None:
+                facts[keyword] = value
+    return facts
+
+
+def _read(dataset: Dataset, keyword: str) -> FactValue | None:
+    try:
+        return plain_value(dataset[keyword].value)
+    except (ValueError, TypeError, OverflowError):
+        # The bytes are not what the value representation promises.
+        return None
+
+
+def _plane(dataset: Dataset, facts: dict[str, FactValue], frame_number: int | None) -> PlaneFacts:
+    return PlaneFacts(
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        frame_number=frame_number,
+        rows=int(dataset.Rows),
+        columns=int(dataset.Columns),
+        position=_vector(facts.pop("ImagePositionPatient", None)),
+        orientation=_numbers(facts.pop("ImageOrientationPatient", None), 6),
+        pixel_spacing=_pair(facts.pop("PixelSpacing", None)),
+        attributes=facts,
+    )
+
+
+def _numbers(value: FactValue | None, count: int) -> tuple[float, ...] | None:
+    if not isinstance(value, tuple) or len(value) != count:
+        return None
+    numbers = tuple(item for item in value if not isinstance(item, str))
+    return numbers if len(numbers) == count else None
+
+
+def _vector(value: FactValue | None) -> Vector | None:
+    numbers = _numbers(value, 3)
+    return None if numbers is None else (numbers[0], numbers[1], numbers[2])
+
+
+def _pair(value: FactValue | None) -> tuple[float, float] | None:
+    numbers = _numbers(value, 2)
+    return None if numbers is None else (numbers[0], numbers[1])

@@ -1,0 +1,185 @@
+"""One DICOM file: whether it is one, whether it is whole, and what its header says."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.encaps import parse_fragments
+from pydicom.uid import (
+    UID,
+    EnhancedMRColorImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedMRImageStorage,
+    MediaStorageDirectoryStorage,
+    MRImageStorage,
+)
+
+from service.adapters.header_facts import header_facts, planes_of
+from service.domain.errors import TruncatedFileError
+from service.domain.study import OWN_OUTPUT, FactValue, PlaneFacts
+
+MR_IMAGE_CLASSES = frozenset(
+    {
+        MRImageStorage,
+        EnhancedMRImageStorage,
+        EnhancedMRColorImageStorage,
+        LegacyConvertedEnhancedMRImageStorage,
+    }
+)
+# Named so in the equipment attributes of everything that this service writes.
+_OWN_EQUIPMENT = "THROMBOLENS"
+_EQUIPMENT_KEYWORDS = ("Manufacturer", "ManufacturerModelName")
+_IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+# First bytes of a data set without preamble: group 0002 or 0008, little endian.
+_BARE_STARTS = (b"\x02\x00", b"\x08\x00")
+# What pydicom raises for bytes that are no data set, or end inside one.
+_PARSE_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class InstanceFile:
+    """What is kept of one file.
+
+    Attributes
+    ----------
+    digest : str
+        SHA-256 of the file.
+    patient_id : str or None
+        None if the file has no such element.
+    facts : mapping
+        Header facts at the top level.
+    planes : tuple of PlaneFacts
+        Empty if this is no MR image.
+    """
+
+    path: Path
+    digest: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    patient_id: str | None = field(repr=False)
+    facts: Mapping[str, FactValue] = field(repr=False)
+    planes: tuple[PlaneFacts, ...] = field(repr=False)
+
+    @property
+    def is_mr_image(self) -> bool:
+        """Whether this is an MR image of any kind, colour included."""
+        return self.facts.get("SOPClassUID") in MR_IMAGE_CLASSES
+
+    @property
+    def is_own_output(self) -> bool:
+        """Whether this service wrote it."""
+        return OWN_OUTPUT in self.facts
+
+
+def read_instance(path: Path) -> InstanceFile | None:
+    """Read the header of one file and check that its pixels are all there.
+
+    Returns
+    -------
+    InstanceFile or None
+        None if the file holds no DICOM instance; a DICOMDIR holds none.
+
+    Raises
+    ------
+    TruncatedFileError
+        If the file is DICOM but ends before its data do.
+    """
+    content = path.read_bytes()
+    has_preamble = content[128:132] == b"DICM"
+    if not has_preamble and content[:2] not in _BARE_STARTS:
+        return None
+    with disable_value_validation():
+        dataset = _parse_or_none(content)
+        if dataset is None:
+            if has_preamble:
+                raise TruncatedFileError("a DICOM file ends inside its header")
+            return None
+        if _is_directory(dataset):
+            return None
+        _check_pixels(dataset)
+        return _instance(path, content, dataset)
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read one file that `read_instance` has accepted, with its pixels."""
+    with disable_value_validation():
+        return _parse(path.read_bytes())
+
+
+def _parse(content: bytes) -> Dataset:
+    dataset = dcmread(BytesIO(content), force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit = dataset.original_encoding[0]
+        syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        dataset.file_meta.TransferSyntaxUID = syntax
+    return dataset
+
+
+def _parse_or_none(content: bytes) -> Dataset | None:
+    """Return the data set, None if it cannot be read or lacks what identifies it."""
+    try:
+        dataset = _parse(content)
+        identified = all(dataset.get(keyword) for keyword in _IDENTIFIERS)
+    except _PARSE_ERRORS:
+        return None
+    return dataset if identified or _is_directory(dataset) else None
+
+
+def _is_directory(dataset: Dataset) -> bool:
+    return dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+
+
+def _check_pixels(dataset: Dataset) -> None:
+    """Raise `TruncatedFileError` if an MR image has fewer pixels than its header promises."""
+    if dataset.SOPClassUID not in MR_IMAGE_CLASSES:
+        return
+    uid = dataset.SOPInstanceUID
+    pixels = dataset.get("PixelData")
+    if pixels is None or not dataset.get("Rows") or not dataset.get("Columns"):
+        raise TruncatedFileError(f"instance {uid} has no pixels: its file ends early")
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if UID(dataset.file_meta.TransferSyntaxUID).is_encapsulated:
+        present, promised = parse_fragments(pixels)[0], frames
+    else:
+        samples = int(dataset.get("SamplesPerPixel") or 1) * int(dataset.BitsAllocated) // 8
+        present = len(pixels)
+        promised = int(dataset.Rows) * int(dataset.Columns) * samples * frames
+    if present < promised:
+        raise TruncatedFileError(
+            f"instance {uid} holds {present} of {promised} bytes or fragments of its pixels"
+        )
+
+
+def _instance(path: Path, content: bytes, dataset: Dataset) -> InstanceFile:
+    facts = header_facts(dataset)
+    if _is_own_output(dataset):
+        facts[OWN_OUTPUT] = "YES"
+    is_image = dataset.SOPClassUID in MR_IMAGE_CLASSES
+    return InstanceFile(
+        path=path,
+        digest=hashlib.sha256(content).hexdigest(),
+        study_instance_uid=str(dataset.StudyInstanceUID),
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        patient_id=str(dataset.PatientID).strip() if dataset.get("PatientID") else None,
+        facts=facts,
+        planes=planes_of(dataset) if is_image else (),
+    )
+
+
+def _is_own_output(dataset: Dataset) -> bool:
+    """Whether our name is in the equipment of an object that is no MR image (we write none)."""
+    if dataset.SOPClassUID in MR_IMAGE_CLASSES:
+        return False
+    equipment = [dataset, *(dataset.get("ContributingEquipmentSequence") or ())]
+    names = [str(item.get(keyword, "")) for item in equipment for keyword in _EQUIPMENT_KEYWORDS]
+    return any(_OWN_EQUIPMENT in name.upper() for name in names)
