@@ -1,0 +1,271 @@
+"""Findings -> one binary DICOM-SEG on the reference series' own grid (PS3.3 A.51).
+
+The same mask, findings, source and identity give the same bytes: every UID is derived, every
+time is the source's. See docs/adr/0005-segmentation-objects.md and
+docs/adr/0006-deterministic-identifiers.md.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
+from highdicom.color import CIELabColor
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    Segmentation,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
+
+from service.domain.errors import SelfCheckError
+from service.domain.finding import Finding, Side
+from service.domain.identity import ResultIdentity, derive_uid
+from service.domain.model_spec import ModelSpec
+from service.domain.study import PlaneFacts
+from service.domain.volume import Volume
+from service.stages.finding_colours import colour_of
+from service.stages.source_headers import latest_acquisition, plane_uid, source_headers
+
+__all__ = ["ResultIdentity", "derive_uid", "write_segmentation"]
+
+SERIES_NUMBER = 9001
+SERIES_DESCRIPTION = "AI thrombus seg - RESEARCH USE ONLY"
+CONTENT_LABEL = "THROMBUS"
+CONTENT_DESCRIPTION = "Probable thrombus - RESEARCH USE ONLY - not for diagnosis"
+# What de-identifiers write for "no date"; ContentDate must not be empty.
+UNDATED = datetime(1900, 1, 1)  # noqa: DTZ001 - DICOM's wall clock carries no time zone
+# Codes of SNOMED CT: CID 7150, CID 7151, CID 4 and the laterality of CID 244.
+THROMBUS = Code("396339007", "SCT", "Thrombus")
+LATERALITY = {
+    Side.LEFT: Code("7771000", "SCT", "Left"),
+    Side.RIGHT: Code("24028007", "SCT", "Right"),
+}
+_COPIED_KEYWORDS = ("PatientName", "StudyDescription", "BodyPartExamined", "TimezoneOffsetFromUTC")
+
+
+def write_segmentation(
+    mask: Volume,
+    findings: Sequence[Finding],
+    source_datasets: Sequence[Dataset],
+    source_planes: Sequence[PlaneFacts],
+    model: ModelSpec,
+    identity: ResultIdentity,
+) -> Dataset:
+    """Write one segment per finding on the grid of the source images.
+
+    Parameters
+    ----------
+    mask : Volume
+        Unsigned integers, axes (slice, row, column), on the reference series' own grid: 0 or the
+        number of a finding.
+    findings : sequence of Finding
+        Numbered from 1 without gaps.
+    source_datasets : sequence of Dataset
+        Instances of the reference series, classic or multi-frame; they are not changed.
+    source_planes : sequence of PlaneFacts
+        Which instance, and which of its frames, each slice came from; in slice order.
+    model : ModelSpec
+        Named as the algorithm, with the digest of its weights and its parameters.
+    identity : ResultIdentity
+        What the UIDs derive from, and the equipment.
+
+    Returns
+    -------
+    Dataset
+        Segmentation Storage, BINARY, Explicit VR Little Endian, ready to be saved.
+
+    Raises
+    ------
+    GeometryError
+        If the source lacks its study, series or frame of reference UID.
+    SelfCheckError
+        If mask, findings and planes do not belong together.
+    """
+    _check_labels(mask, findings)
+    # Identifiers are named as the source states them, legal or not; all else was checked.
+    with disable_value_validation():
+        headers = source_headers(mask.geometry, source_datasets, source_planes)
+        created = latest_acquisition(source_datasets) or UNDATED
+        segmentation = _build(mask, findings, headers, model, identity, created)
+        _copy_names(segmentation, source_datasets[0])
+        _refer_to_source(segmentation, source_datasets, source_planes)
+        _remove_chance(segmentation, identity)
+    return _plain(segmentation)
+
+
+def _check_labels(mask: Volume, findings: Sequence[Finding]) -> None:
+    numbers = [finding.number for finding in findings]
+    if not numbers or numbers != list(range(1, len(numbers) + 1)):
+        raise SelfCheckError(f"findings must be numbered from 1 without gaps, got {numbers}")
+    labels = np.unique(mask.voxels)
+    if mask.voxels.dtype.kind != "u" or set(labels.tolist()) - {0} != set(numbers):
+        raise SelfCheckError(f"the mask holds {labels.tolist()} for findings {numbers}")
+
+
+def _build(
+    mask: Volume,
+    findings: Sequence[Finding],
+    headers: Sequence[Dataset],
+    model: ModelSpec,
+    identity: ResultIdentity,
+    created: datetime,
+) -> Segmentation:
+    date, time = f"{created:%Y%m%d}", f"{created:%H%M%S.%f}"
+    return Segmentation(
+        source_images=headers,
+        pixel_array=mask.voxels,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(finding, model, identity) for finding in findings],
+        series_instance_uid=identity.uid("segmentation", "series"),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=identity.uid("segmentation", "instance"),
+        instance_number=1,
+        manufacturer=identity.manufacturer,
+        manufacturer_model_name=identity.product,
+        software_versions=identity.software_version,
+        device_serial_number=identity.installation_id,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=True,
+        content_label=CONTENT_LABEL,
+        content_description=CONTENT_DESCRIPTION,
+        content_creator_name=f"{identity.product}^AI",
+        contributing_equipment=[_equipment(identity)],
+        series_description=SERIES_DESCRIPTION,
+        content_date=date,
+        content_time=time,
+        series_date=date,
+        series_time=time,
+    )
+
+
+def _segment(finding: Finding, model: ModelSpec, identity: ResultIdentity) -> SegmentDescription:
+    segment = SegmentDescription(
+        segment_number=finding.number,
+        segment_label=f"Thrombus {finding.number}",
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=THROMBUS,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=_algorithm(model, identity),
+        tracking_uid=identity.tracking_uid(finding.number),
+        tracking_id=f"Thrombus {finding.number}",
+        anatomic_regions=[codes.SCT.Brain],
+        display_color=CIELabColor.from_rgb(*colour_of(finding.number)),
+    )
+    side = LATERALITY.get(finding.side)
+    if side is not None:
+        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [_coded(side)]
+    return segment
+
+
+def _coded(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme_designator
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def _algorithm(model: ModelSpec, identity: ResultIdentity) -> AlgorithmIdentificationSequence:
+    return AlgorithmIdentificationSequence(
+        name=model.name,
+        family=codes.DCM.ArtificialIntelligence,
+        version=model.version,
+        source=identity.manufacturer,
+        parameters={
+            "weights_sha256": model.sha256,
+            "threshold": f"{model.threshold:g}",
+            "min_volume_mm3": f"{model.min_volume_mm3:g}",
+            "analysis_digest": identity.analysis_digest,
+        },
+    )
+
+
+def _equipment(identity: ResultIdentity) -> ContributingEquipment:
+    return ContributingEquipment(
+        manufacturer=identity.manufacturer,
+        purpose_of_reference=codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=identity.product,
+        software_versions=identity.software_version,
+        device_serial_number=identity.installation_id,
+        contribution_description="Thrombus segmentation - RESEARCH USE ONLY",
+    )
+
+
+def _copy_names(segmentation: Dataset, source: Dataset) -> None:
+    """Copy what the writer leaves out or, as for the patient's name, would quote in a warning."""
+    for keyword in _COPIED_KEYWORDS:
+        if source.get(keyword):
+            segmentation[keyword] = source[keyword]
+
+
+def _refer_to_source(
+    segmentation: Dataset,
+    source_datasets: Sequence[Dataset],
+    source_planes: Sequence[PlaneFacts],
+) -> None:
+    """Name the true SOP class of the source, its frames where it has several, each image once."""
+    class_of = {str(source.SOPInstanceUID): source.SOPClassUID for source in source_datasets}
+    plane_of = {plane_uid(plane): plane for plane in source_planes}
+    for image in frame_sources(segmentation):
+        plane = plane_of[str(image.ReferencedSOPInstanceUID)]
+        image.ReferencedSOPClassUID = class_of[plane.sop_instance_uid]
+        image.ReferencedSOPInstanceUID = plane.sop_instance_uid
+        if plane.frame_number is not None:
+            image.ReferencedFrameNumber = plane.frame_number
+    unique = dict.fromkeys(plane.sop_instance_uid for plane in source_planes)
+    segmentation.SourceImageSequence = [_reference(class_of[uid], uid) for uid in unique]
+    segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [
+        _reference(class_of[uid], uid) for uid in unique
+    ]
+
+
+def frame_sources(segmentation: Dataset) -> Iterator[Dataset]:
+    """Yield the one source image that every frame names, in the order of the frames.
+
+    Raises
+    ------
+    SelfCheckError
+        If a frame names no source image, or several.
+    """
+    for number, frame in enumerate(segmentation.PerFrameFunctionalGroupsSequence, start=1):
+        images = [
+            image
+            for derivation in frame.get("DerivationImageSequence", [])
+            for image in derivation.get("SourceImageSequence", [])
+        ]
+        if len(images) != 1:
+            raise SelfCheckError(f"frame {number} names {len(images)} source images")
+        yield images[0]
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class_uid
+    item.ReferencedSOPInstanceUID = sop_instance_uid
+    return item
+
+
+def _plain(segmentation: Segmentation) -> Dataset:
+    """Return the bare data set: the writer's class keeps tables of what was changed since."""
+    plain = Dataset()
+    plain.update(segmentation)
+    plain.preamble = segmentation.preamble
+    plain.file_meta = segmentation.file_meta
+    return plain
+
+
+def _remove_chance(segmentation: Dataset, identity: ResultIdentity) -> None:
+    """Replace what the writer drew at random or read from the clock."""
+    organization_uid = identity.uid("segmentation", "dimensions")
+    segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization_uid
+    for index in segmentation.DimensionIndexSequence:
+        index.DimensionOrganizationUID = organization_uid
+    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime
+    # The last item is the writing library; when it ran is not part of the result.
+    del segmentation.ContributingEquipmentSequence[-1].ContributionDateTime
