@@ -7,6 +7,8 @@
     |   |-- NotDicomError           no file of the upload is DICOM
     |   |-- TruncatedFileError      a DICOM file ends before its data does
     |   |-- UnsafeArchiveError      a zip whose names or sizes are unsafe
+    |   |-- CorruptArchiveError     a zip that cannot be read
+    |   |-- EncryptedArchiveError   a zip that needs a password
     |   |-- LimitExceededError      more bytes, files, slices or seconds than allowed
     |   |-- NoMagneticResonanceError  DICOM, but no MR image in it
     |   |-- MixedStudiesError       more than one patient or study in one upload
@@ -14,13 +16,17 @@
     |-- ConfigurationError      the operator of the service
     |   |-- UnknownModelError       no such model name or version
     |   |-- InvalidModelError       model.json or model.onnx is not what it promises
-    |   `-- ProviderError           the wanted execution provider is not there
+    |   |-- ProviderError           the wanted execution provider is not there
+    |   |-- BrokerUnavailableError  the message broker cannot be reached
+    |   |-- JobDatabaseError        the job database cannot be reached or upgraded
+    |   `-- NoWorkerError           no worker answers
     |-- JobError                the caller of the API
     |   |-- UnknownJobError
     |   |-- IllegalTransitionError
     |   `-- ResultNotAvailableError
     |-- JobCancelledError       nobody: the caller asked for it
     |-- JobTimeoutError         the operator: the limit, or the machine
+    |-- LeaseLostError          nobody: another worker has the job now
     `-- SelfCheckError          the developers: an object we wrote is not what we meant
 
 Messages name the offending value and never hold a patient's name or identifier.
@@ -67,6 +73,18 @@ class UnsafeArchiveError(InputError):
     """A zip archive with names that leave its folder, or that unpacks to far more than it holds."""
 
     code = "UNSAFE_ARCHIVE"
+
+
+class CorruptArchiveError(InputError):
+    """A zip archive that ends early, fails its checksums, or is packed in an unknown way."""
+
+    code = "CORRUPT_ARCHIVE"
+
+
+class EncryptedArchiveError(InputError):
+    """A zip archive that needs a password."""
+
+    code = "ENCRYPTED_ARCHIVE"
 
 
 class LimitExceededError(InputError):
@@ -118,6 +136,24 @@ class ProviderError(ConfigurationError):
     code = "PROVIDER_UNAVAILABLE"
 
 
+class BrokerUnavailableError(ConfigurationError):
+    """The message broker cannot be reached."""
+
+    code = "BROKER_UNAVAILABLE"
+
+
+class JobDatabaseError(ConfigurationError):
+    """The job database cannot be reached, upgraded or written."""
+
+    code = "JOB_DATABASE_UNAVAILABLE"
+
+
+class NoWorkerError(ConfigurationError):
+    """No worker answered in time."""
+
+    code = "NO_WORKER"
+
+
 class JobError(ThrombolensError):
     """A request about a job that cannot be met."""
 
@@ -155,6 +191,13 @@ class JobTimeoutError(ThrombolensError):
 
     code = "TIMEOUT"
     fixed_by = "operator of the service"
+
+
+class LeaseLostError(ThrombolensError):
+    """The lease on a job ran out, and the job went on without this worker."""
+
+    code = "LEASE_LOST"
+    fixed_by = "nobody"
 
 
 class SelfCheckError(ThrombolensError):

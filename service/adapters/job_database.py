@@ -1,0 +1,381 @@
+"""Jobs in SQLite or PostgreSQL, by SQLAlchemy; the schema is brought up to date at start."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.adapters.job_tables import canaries, jobs, stages, transitions
+from service.domain.errors import JobDatabaseError, UnknownJobError
+from service.domain.job import (
+    TRANSITIONS,
+    Failure,
+    Job,
+    JobState,
+    Lease,
+    Outcome,
+    StageRun,
+    Transition,
+)
+
+BUSY_TIMEOUT_MS = 15_000
+# Any number will do; all processes that upgrade one PostgreSQL database take this lock.
+UPGRADE_LOCK = 7_346_512
+
+
+UNFINISHED = [state.value for state in JobState if TRANSITIONS[state]]
+
+
+@dataclass(frozen=True)
+class JobStatistics:
+    """Sums over all jobs known, for metrics.
+
+    Attributes
+    ----------
+    jobs : mapping
+        State to number of jobs; every state is there.
+    oldest_queued_at : datetime or None
+        When the oldest waiting job came (UTC).
+    stages : mapping
+        Stage to (how often it was finished, seconds in sum).
+    failures : mapping
+        Code to number of jobs that failed with it.
+    """
+
+    jobs: Mapping[str, int]
+    oldest_queued_at: datetime | None
+    stages: Mapping[str, tuple[int, float]]
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class CanaryAnswer:
+    """What a worker said to a canary: the provider that ran it, or why it could not."""
+
+    execution_provider: str | None
+    failure_code: str | None
+
+
+class JobDatabase:
+    """The truth about jobs: implements ``JobStore``, and keeps canaries and statistics.
+
+    Parameters
+    ----------
+    address : str
+        SQLAlchemy URL: ``sqlite:///...`` (kept in WAL mode) or ``postgresql+psycopg://...``.
+
+    Raises
+    ------
+    JobDatabaseError
+        From every method, if the database cannot be reached.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._engine = _make_engine(address)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def upgrade(self) -> None:
+        """Bring the schema up to date; safe while other processes do the same.
+
+        Raises
+        ------
+        JobDatabaseError
+            If a step fails; none of it is kept then.
+        """
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self._writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def add(self, job: Job) -> None:
+        """Keep a new job."""
+        with self._writing() as connection:
+            connection.execute(jobs.insert().values(job_id=job.job_id, **_job_values(job)))
+            _write_history(connection, None, job)
+
+    def get(self, job_id: str) -> Job:
+        """Return a job; see ``JobStore.get``."""
+        found = self._select(jobs.c.job_id == job_id)
+        if not found:
+            raise UnknownJobError(f"there is no job {job_id!r}")
+        return found[0]
+
+    def recent(self, limit: int) -> tuple[Job, ...]:
+        """Return the newest jobs, newest first."""
+        return self._select(sa.true(), newest=limit)
+
+    def unfinished(self) -> tuple[Job, ...]:
+        """Return all jobs that have not ended, oldest first."""
+        return self._select(jobs.c.state.in_(UNFINISHED))
+
+    def ended_before(self, moment: datetime) -> tuple[str, ...]:
+        """Return identifiers of jobs that ended before a moment (UTC)."""
+        with self._reading() as connection:
+            return tuple(
+                connection.scalars(sa.select(jobs.c.job_id).where(jobs.c.finished_at < moment))
+            )
+
+    def forget(self, job_id: str) -> None:
+        """Delete a job, its transitions and stages."""
+        with self._writing() as connection:
+            connection.execute(jobs.delete().where(jobs.c.job_id == job_id))
+
+    def replace(self, before: Job, after: Job) -> bool:
+        """Compare and swap by revision; see ``JobStore.replace``."""
+        unchanged = sa.and_(jobs.c.job_id == before.job_id, jobs.c.revision == before.revision)
+        values = _job_values(after) | {"revision": before.revision + 1}
+        with self._writing() as connection:
+            if connection.execute(jobs.update().where(unchanged).values(**values)).rowcount != 1:
+                return False
+            _write_history(connection, before, after)
+        return True
+
+    def ask_canary(self, canary_id: str, now: datetime) -> None:
+        """Note that a worker was asked for a sign of life; older questions are dropped."""
+        with self._writing() as connection:
+            connection.execute(canaries.delete().where(canaries.c.asked_at < _day_before(now)))
+            connection.execute(canaries.insert().values(canary_id=canary_id, asked_at=now))
+
+    def answer_canary(self, canary_id: str, answer: CanaryAnswer, now: datetime) -> None:
+        """Note a worker's answer."""
+        values = {
+            "answered_at": now,
+            "execution_provider": answer.execution_provider,
+            "failure_code": answer.failure_code,
+        }
+        with self._writing() as connection:
+            connection.execute(
+                canaries.update().where(canaries.c.canary_id == canary_id).values(**values)
+            )
+
+    def canary_answer(self, canary_id: str) -> CanaryAnswer | None:
+        """Return what a worker answered, or None if none did yet."""
+        with self._reading() as connection:
+            row = connection.execute(
+                sa.select(canaries).where(
+                    canaries.c.canary_id == canary_id, canaries.c.answered_at.is_not(None)
+                )
+            ).one_or_none()
+        return None if row is None else CanaryAnswer(row.execution_provider, row.failure_code)
+
+    def statistics(self) -> JobStatistics:
+        """Return sums over all jobs."""
+        with self._reading() as connection:
+            by_state = _counted(connection, jobs.c.state)
+            failures = _counted(connection, jobs.c.failure_code)
+            oldest = connection.scalar(
+                sa.select(sa.func.min(jobs.c.created_at)).where(
+                    jobs.c.state == JobState.QUEUED.value
+                )
+            )
+            rows = connection.execute(
+                sa.select(stages.c.stage, sa.func.count(), sa.func.sum(stages.c.seconds))
+                .where(stages.c.seconds.is_not(None))
+                .group_by(stages.c.stage)
+            )
+            durations = {stage: (int(count), float(total)) for stage, count, total in rows}
+        all_states = {state.value: by_state.get(state.value, 0) for state in JobState}
+        return JobStatistics(all_states, oldest, durations, failures)
+
+    def _select(
+        self, condition: sa.ColumnElement[bool], *, newest: int | None = None
+    ) -> tuple[Job, ...]:
+        order = jobs.c.created_at.asc() if newest is None else jobs.c.created_at.desc()
+        query = sa.select(jobs).where(condition).order_by(order, jobs.c.job_id).limit(newest)
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+            wanted = [row.job_id for row in rows]
+            steps = _grouped(connection, transitions, wanted)
+            runs = _grouped(connection, stages, wanted)
+        return tuple(
+            _to_job(row, steps.get(row.job_id, []), runs.get(row.job_id, [])) for row in rows
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
+        with _translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        with _translated(), self._engine.connect() as connection:
+            writer = connection.execution_options(writes=True)
+            with writer.begin():
+                yield writer
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (SQLAlchemyError, CommandError) as exc:
+        # The message of the driver may quote rows, so only its kind is told.
+        raise JobDatabaseError(f"the job database failed: {type(exc).__name__}") from exc
+
+
+def _make_engine(address: str) -> sa.Engine:
+    try:
+        url = sa.make_url(address)
+        if url.get_backend_name() == "sqlite":
+            if url.database:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            return _prepare_sqlite(sa.create_engine(url))
+        return sa.create_engine(url, pool_pre_ping=True)
+    except (SQLAlchemyError, ImportError, OSError) as exc:
+        raise JobDatabaseError(
+            f"the job database's address is no good: {type(exc).__name__}"
+        ) from exc
+
+
+def _prepare_sqlite(engine: sa.Engine) -> sa.Engine:
+    """Set every connection up for several processes.
+
+    The driver's own transactions are switched off: it would begin them late, and a transaction
+    that reads first and writes then fails at once when another one wrote in between. So those
+    that write say so at their beginning and wait for their turn.
+    """
+
+    @sa.event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _day_before(now: datetime) -> datetime:
+    return datetime.fromtimestamp(now.timestamp() - 86_400, tz=UTC)
+
+
+def _counted(connection: sa.Connection, column: sa.Column[Any]) -> dict[str, int]:
+    query = sa.select(column, sa.func.count()).where(column.is_not(None)).group_by(column)
+    return {str(value): int(count) for value, count in connection.execute(query)}
+
+
+def _grouped(
+    connection: sa.Connection, table: sa.Table, job_ids: list[str]
+) -> dict[str, list[sa.Row[Any]]]:
+    """Return the rows of several jobs, in order, by job."""
+    query = sa.select(table).where(table.c.job_id.in_(job_ids)).order_by(table.c.number)
+    grouped: dict[str, list[sa.Row[Any]]] = {}
+    for row in connection.execute(query):
+        grouped.setdefault(row.job_id, []).append(row)
+    return grouped
+
+
+def _job_values(job: Job) -> dict[str, Any]:
+    lease, outcome, failure = job.lease, job.outcome, job.failure
+    return {
+        "model": job.model,
+        "created_at": job.created_at,
+        "state": job.state.value,
+        "revision": job.revision,
+        "attempts": job.attempts,
+        "lease": lease.token if lease else None,
+        "lease_expires_at": lease.expires_at if lease else None,
+        "results_lease": job.results_lease,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "rung_at": job.rung_at,
+        "stage": job.stage,
+        "progress": job.progress,
+        "result": outcome.result if outcome else None,
+        "files": list(outcome.files) if outcome else None,
+        "failure_code": failure.code if failure else None,
+        "failure_message": failure.message if failure else None,
+        "failure_fixed_by": failure.fixed_by if failure else None,
+    }
+
+
+def _write_history(connection: sa.Connection, before: Job | None, after: Job) -> None:
+    """Add the transitions that are new; add or finish the stages that changed."""
+    known = len(before.transitions) if before else 0
+    for number, step in enumerate(after.transitions[known:], known):
+        connection.execute(
+            transitions.insert().values(
+                job_id=after.job_id,
+                number=number,
+                before=step.before.value if step.before else None,
+                after=step.after.value,
+                at=step.at,
+                reason=step.reason,
+                lease=step.lease,
+            )
+        )
+    old = before.stages if before else ()
+    for number, run in enumerate(after.stages):
+        if number >= len(old):
+            connection.execute(
+                stages.insert().values(job_id=after.job_id, number=number, **_stage_values(run))
+            )
+        elif old[number] != run:
+            key = sa.and_(stages.c.job_id == after.job_id, stages.c.number == number)
+            connection.execute(stages.update().where(key).values(**_stage_values(run)))
+
+
+def _stage_values(run: StageRun) -> dict[str, Any]:
+    return {
+        "attempt": run.attempt,
+        "stage": run.stage,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "seconds": run.seconds,
+    }
+
+
+def _to_job(row: sa.Row[Any], steps: list[sa.Row[Any]], runs: list[sa.Row[Any]]) -> Job:
+    return Job(
+        job_id=row.job_id,
+        model=row.model,
+        created_at=row.created_at,
+        state=JobState(row.state),
+        revision=row.revision,
+        attempts=row.attempts,
+        lease=Lease(row.lease, row.lease_expires_at) if row.lease else None,
+        results_lease=row.results_lease,
+        started_at=row.started_at,
+        rung_at=row.rung_at,
+        stage=row.stage,
+        progress=row.progress,
+        outcome=Outcome(row.result, tuple(row.files)) if row.result else None,
+        failure=_to_failure(row),
+        transitions=tuple(_to_transition(step) for step in steps),
+        stages=tuple(StageRun(r.attempt, r.stage, r.started_at, r.finished_at) for r in runs),
+    )
+
+
+def _to_failure(row: sa.Row[Any]) -> Failure | None:
+    if row.failure_code is None:
+        return None
+    return Failure(row.failure_code, row.failure_message, row.failure_fixed_by)
+
+
+def _to_transition(row: sa.Row[Any]) -> Transition:
+    before = JobState(row.before) if row.before else None
+    return Transition(before, JobState(row.after), row.at, row.reason, row.lease)

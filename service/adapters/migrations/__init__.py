@@ -1,0 +1,1 @@
+"""Alembic's steps from an empty job database to the present one."""

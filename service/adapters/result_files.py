@@ -1,0 +1,88 @@
+"""Uploads and results of jobs on disk; whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write files into a folder so that a reader meets either all of them or none.
+
+    A folder that is there already keeps its other files, and then each file appears whole.
+
+    Parameters
+    ----------
+    contents : mapping
+        Names without any folder, and what the files hold.
+    """
+    with _neighbour(folder) as temporary:
+        for name, content in contents.items():
+            _write_synced(temporary / name, content)
+        if folder.exists():
+            for name in contents:
+                (temporary / name).replace(folder / name)
+        else:
+            temporary.replace(folder)
+
+
+@contextmanager
+def _neighbour(folder: Path) -> Iterator[Path]:
+    """Yield a new folder on the same file system, deleted if it still exists at the end."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    temporary.chmod(0o755)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+class JobFolders:
+    """Folders of uploads and results; implements ``JobFiles`` and ``UploadShelf``."""
+
+    def __init__(self, uploads: Path, results: Path) -> None:
+        self._uploads = uploads
+        self._results = results
+        uploads.mkdir(parents=True, exist_ok=True)
+        results.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def uploads(self) -> Path:
+        """Where uploads lie; those that still arrive are in hidden folders here."""
+        return self._uploads
+
+    def accept(self, upload: Path, job_id: str) -> None:
+        """Move a complete upload to its job, in one step."""
+        upload.replace(self.upload(job_id))
+
+    def upload(self, job_id: str) -> Path:
+        """Return the folder of a job's upload."""
+        return self._uploads / job_id
+
+    def results(self, job_id: str, lease: str) -> Path:
+        """Return the folder of the results written under one lease."""
+        return self._results / job_id / lease
+
+    def discard_results(self, job_id: str, lease: str) -> None:
+        """Delete the results written under one lease, if there are any."""
+        _delete(self.results(job_id, lease))
+
+    def discard(self, job_id: str) -> None:
+        """Delete upload and results of a job."""
+        _delete(self.upload(job_id))
+        _delete(self._results / job_id)
+
+
+def _delete(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

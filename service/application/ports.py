@@ -1,0 +1,111 @@
+"""What the use cases need from the world, as protocols."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from service.domain.job import Job, Outcome
+
+# Returns the present time in UTC.
+Clock = Callable[[], datetime]
+
+
+class JobStore(Protocol):
+    """The truth about jobs."""
+
+    def add(self, job: Job) -> None:
+        """Keep a new job."""
+        ...
+
+    def get(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises
+        ------
+        UnknownJobError
+            If there is none of this identifier.
+        """
+        ...
+
+    def recent(self, limit: int) -> tuple[Job, ...]:
+        """Return the newest jobs, newest first."""
+        ...
+
+    def unfinished(self) -> tuple[Job, ...]:
+        """Return all jobs that have not ended, oldest first."""
+        ...
+
+    def ended_before(self, moment: datetime) -> tuple[str, ...]:
+        """Return identifiers of jobs that ended before a moment (UTC)."""
+        ...
+
+    def forget(self, job_id: str) -> None:
+        """Delete a job and all that is known about it."""
+        ...
+
+    def replace(self, before: Job, after: Job) -> bool:
+        """Store a change if the stored job still has the revision of ``before``.
+
+        Returns
+        -------
+        bool
+            False if somebody else changed the job in between; nothing is stored then.
+        """
+        ...
+
+
+class JobQueue(Protocol):
+    """The doorbell of the workers."""
+
+    def ring(self, job_id: str) -> None:
+        """Tell a worker that a job waits.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            If the broker cannot be reached.
+        """
+        ...
+
+
+class StageProgress(Protocol):
+    """What an analysis tells while it runs."""
+
+    def stage(self, stage: str, fraction: float) -> None:
+        """Say that a stage begins and which fraction of the whole, 0..1, lies before it.
+
+        Raises
+        ------
+        JobCancelledError, JobTimeoutError, LeaseLostError
+            If the analysis must end.
+        """
+        ...
+
+
+class StudyAnalysis(Protocol):
+    """Analyses one uploaded study and leaves the results in a folder."""
+
+    def __call__(self, upload: Path, model: str, results: Path, progress: StageProgress) -> Outcome:
+        """Read files under ``upload``, use ``name:version``, write the new folder ``results``."""
+        ...
+
+
+class JobFiles(Protocol):
+    """Where uploads and results of jobs lie."""
+
+    def upload(self, job_id: str) -> Path:
+        """Return the folder of a job's upload."""
+        ...
+
+    def results(self, job_id: str, lease: str) -> Path:
+        """Return the folder of the results written under one lease."""
+        ...
+
+    def discard_results(self, job_id: str, lease: str) -> None:
+        """Delete the results written under one lease, if there are any."""
+        ...
+
+    def discard(self, job_id: str) -> None:
+        """Delete upload and results of a job."""
+        ...

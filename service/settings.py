@@ -1,0 +1,176 @@
+"""Everything an operator can set; the only reader of the environment.
+
+Each setting is an environment variable: its name here in upper case after ``THROMBOLENS_``.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.domain.errors import ConfigurationError
+
+PREFIX = "THROMBOLENS_"
+MIB = 1024 * 1024
+
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """Settings of one process, checked when made and never changed.
+
+    ``broker_url`` and ``database_url`` may hold passwords: they are masked wherever the settings
+    are shown.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the job database, uploads, results and messages."
+    )
+    models_dir: Path = Field(
+        Path(__file__).resolve().parents[1] / "models",
+        description="Folder of installed models: <name>/<version>/model.json.",
+    )
+    default_model: str = Field(
+        "upattllstm-thrombus",
+        description="Model used when a request names none: a name, or name:version.",
+    )
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="Where the network runs; a missing GPU is an error, never a fallback."
+    )
+    inference_threads: int = Field(
+        0, ge=0, description="Threads of one inference; 0 takes all cores."
+    )
+    chunk_slices: Positive = Field(
+        48, description="Slices evaluated at a time; bounds memory, does not change the answer."
+    )
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes any.")
+
+    broker_url: SecretStr | None = Field(
+        None,
+        description="Celery broker, such as redis://host:6379/0; without it, files in data_dir.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        description="SQLAlchemy URL, such as postgresql+psycopg://user:password@host/name; "
+        "without it, SQLite in data_dir.",
+    )
+    broker_polling_seconds: Seconds = Field(
+        0.2, description="How often an embedded worker looks for messages."
+    )
+
+    max_upload_bytes: Positive = Field(
+        2048 * MIB, description="Largest upload, counted while it arrives."
+    )
+    max_files: Positive = Field(
+        20_000, description="Most files in one upload, those in a zip included."
+    )
+    max_unpacked_bytes: Positive = Field(
+        8192 * MIB, description="Most bytes a zip may unpack to, counted while unpacking."
+    )
+    max_compression_ratio: float = Field(
+        200.0, gt=1, description="Most bytes that one byte of a zip may unpack to."
+    )
+    max_slices: Positive = Field(2000, description="Most slices of one volume.")
+
+    job_timeout_seconds: Seconds = Field(
+        900.0, description="A job that runs longer fails with TIMEOUT."
+    )
+    max_attempts: Positive = Field(
+        3, description="A job whose worker died this often fails with WORKER_LOST."
+    )
+    lease_seconds: Seconds = Field(
+        30.0, description="A job whose worker is silent this long goes to another worker."
+    )
+    recovery_interval_seconds: Seconds = Field(
+        5.0, description="How often every process looks for jobs that were left behind."
+    )
+    ring_again_seconds: Seconds = Field(
+        30.0, description="A job that waits longer is announced to the broker again."
+    )
+    retention_days: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Uploads and results of jobs that ended this long ago are deleted; "
+        "without it, they are kept.",
+    )
+
+    ready_timeout_seconds: Seconds = Field(
+        5.0, description="How long /health/ready waits for a worker's inference."
+    )
+    ready_cache_seconds: Seconds = Field(
+        10.0, description="How long an answer of /health/ready holds."
+    )
+    event_interval_seconds: Seconds = Field(
+        0.3, description="How often a job's event stream looks for news."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log record written."
+    )
+
+    @model_validator(mode="after")
+    def _lease_outlives_recovery(self) -> Self:
+        if self.lease_seconds >= self.job_timeout_seconds:
+            raise ValueError("lease_seconds must be shorter than job_timeout_seconds")
+        return self
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Raises
+        ------
+        ConfigurationError
+            If a value is not allowed; the message names each variable, never its value.
+        """
+        try:
+            return cls()
+        except ValidationError as exc:
+            faults = "; ".join(_fault(error["loc"], error["msg"]) for error in exc.errors())
+            raise ConfigurationError(f"settings are not valid: {faults}") from exc
+
+    @property
+    def database_address(self) -> str:
+        """SQLAlchemy URL of the job database."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'jobs.sqlite3'}"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Folder of the studies received, one folder a job."""
+        return self.data_dir.resolve() / "uploads"
+
+    @property
+    def results_dir(self) -> Path:
+        """Folder of the results, one folder a job."""
+        return self.data_dir.resolve() / "results"
+
+    @property
+    def broker_dir(self) -> Path:
+        """Folder of the embedded broker's messages."""
+        return self.data_dir.resolve() / "broker"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which a child process has these very settings."""
+        chosen = {
+            PREFIX + name.upper(): _plain(getattr(self, name))
+            for name in type(self).model_fields
+            if getattr(self, name) is not None
+        }
+        inherited = {k: v for k, v in os.environ.items() if not k.upper().startswith(PREFIX)}
+        return {**inherited, **chosen}
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    names = ", ".join(PREFIX + str(part).upper() for part in location)
+    return f"{names}: {message}" if names else message
