@@ -37,6 +37,7 @@ class Finding:
     volume_mm3 : float
         Voxels times voxel volume.
     voxel_count : int
+        Voxels of the reference grid.
     centroid_lps : (x, y, z)
         Mean voxel centre, LPS mm.
     bounding_box_lps : ((x, y, z), (x, y, z))
@@ -46,6 +47,7 @@ class Finding:
     width_mm : float
         Largest extent of any cross-section orthogonal to the length.
     side : Side
+        Side of the patient.
     slice_range : (int, int)
         First and last slice index of the reference grid, 0-based.
     """

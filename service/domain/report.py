@@ -1,7 +1,10 @@
-"""The detection report as values; its JSON form and schema are made from these classes."""
+"""The detection report as values; its JSON form and schema are made from these classes.
+
+The ``Attributes`` sections are the descriptions of the fields in the committed JSON Schema.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from service.domain.finding import Finding, StudyResult
@@ -15,7 +18,15 @@ RESEARCH_USE_NOTICE = (
 
 @dataclass(frozen=True)
 class ReportWarning:
-    """Something a reader of the result must know; ``code`` is stable, ``detail`` is for people."""
+    """Something a reader of the result must know.
+
+    Attributes
+    ----------
+    code : str
+        Stable upper-case name.
+    detail : str
+        A sentence for people.
+    """
 
     code: str
     detail: str
@@ -23,7 +34,21 @@ class ReportWarning:
 
 @dataclass(frozen=True)
 class ReportedEvidence:
-    """One vote of the sequence detector."""
+    """One vote of the sequence detector.
+
+    Attributes
+    ----------
+    rule_id : str
+        Identifier in the table of rules.
+    attribute : str
+        DICOM keyword or private tag that was read.
+    value : str
+        What stood there.
+    label : str
+        The sequence label that the rule votes about.
+    weight : float
+        Log-odds added to that label; negative is a vote against it.
+    """
 
     rule_id: str
     attribute: str
@@ -34,7 +59,37 @@ class ReportedEvidence:
 
 @dataclass(frozen=True)
 class ReportedVolume:
-    """One volume of a series: what it was taken for, and its role or why it has none."""
+    """One volume of a series: what it was taken for, and its role or why it has none.
+
+    Attributes
+    ----------
+    volume_id : str
+        Name inside this study: the series' UID and what was split on.
+    series_instance_uid : str
+        Series that holds the volume.
+    series_number : int or None
+        SeriesNumber; null if the series has none.
+    series_description : str
+        SeriesDescription as the scanner wrote it; may be empty.
+    split : mapping
+        What sets this volume apart inside its series, such as its b-value; empty if nothing.
+    slices : int
+        Number of image planes.
+    label : str
+        What the volume is.
+    confidence : float
+        Share of the label's evidence among all labels, 0..1.
+    evidence : tuple
+        The votes.
+    role : Role or None
+        Input of the network that the volume fills; null if it is not used.
+    role_reason : str
+        Why it won its role; empty if it has none.
+    rejection_code : str or None
+        Stable name of why it is not used; null if it is used.
+    rejection_detail : str or None
+        The same as a sentence.
+    """
 
     volume_id: str
     series_instance_uid: str
@@ -55,8 +110,18 @@ class ReportedVolume:
 class ReportedRegistration:
     """How a role came onto the reference grid.
 
-    ``method`` is ``identity`` (same frame of reference) or ``rigid``; rotation in degrees about
-    the LPS axes and translation in LPS mm map reference points to points of the moved series.
+    Rotation and translation map reference points to points of the moved series.
+
+    Attributes
+    ----------
+    role : Role
+        The role that was brought onto the grid.
+    method : str
+        identity (same frame of reference) or rigid.
+    rotation_deg : (float, float, float)
+        Degrees about the LPS axes x, y and z.
+    translation_mm : (float, float, float)
+        LPS millimetres.
     """
 
     role: Role
@@ -67,7 +132,29 @@ class ReportedRegistration:
 
 @dataclass(frozen=True)
 class ReportedModel:
-    """The network that was run, and on what."""
+    """The network that was chosen, and on what it ran.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model's folder.
+    version : str
+        Version of the model.
+    sha256 : str
+        Digest of the weights in hexadecimal.
+    execution_provider : str
+        ONNX Runtime execution provider.
+    threshold : float
+        Probability from which a voxel belongs to a thrombus.
+    min_volume_mm3 : float
+        Smaller components are not reported.
+    intended_use : str
+        What the model is for, as in its card.
+    training_data : str
+        What it was trained on, as in its card.
+    expected_performance : mapping
+        What was measured, and on what, as in its card.
+    """
 
     name: str
     version: str
@@ -80,35 +167,65 @@ class ReportedModel:
     expected_performance: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DetectionReport:
     """Everything about one analysed study, without any identity of the patient.
 
     Attributes
     ----------
+    schema_version : str
+        Version of this document's form.
+    research_use_notice : str
+        What the result must not be used for.
+    study_instance_uid : str
+        The analysed study.
+    result : StudyResult
+        The outcome.
+    insufficiency : str or None
+        What was missing, if the result is insufficient_input; else null.
+    findings : tuple
+        By falling probability; the number of each is also its segment and its label in masks.
+    segmentation_sop_instance_uid : str or None
+        The DICOM-SEG of the findings; null if there is none.
+    reference_role : Role or None
+        The role whose grid all others were brought to; null if there is none.
+    reference_series_uid : str or None
+        Series of the reference role.
+    missing_roles : tuple
+        Inputs of the network that nothing in the study fills.
+    volumes : tuple
+        Every volume of every series.
+    registrations : tuple
+        How each other role came onto the reference grid.
+    model : ReportedModel
+        The network that was chosen, and on what it ran.
+    warnings : tuple
+        What a reader of the result must know.
     timings_s : mapping
-        Stage to seconds.
+        Seconds for each stage.
     input_digest : str
-        SHA-256 of the input, as in ``StudyFacts``.
+        SHA-256 over the files of the study.
     analysis_digest : str
-        SHA-256 of input, model and parameters; all UIDs of results derive from it.
+        SHA-256 over input, model and parameters; all UIDs of results derive from it.
+    software_version : str
+        Version of the service.
     """
 
+    schema_version: str = SCHEMA_VERSION
+    research_use_notice: str = RESEARCH_USE_NOTICE
     study_instance_uid: str
     result: StudyResult
+    insufficiency: str | None = None
+    findings: tuple[Finding, ...]
+    segmentation_sop_instance_uid: str | None = None
+    reference_role: Role | None
+    reference_series_uid: str | None
+    missing_roles: tuple[Role, ...]
+    volumes: tuple[ReportedVolume, ...]
+    registrations: tuple[ReportedRegistration, ...]
+    model: ReportedModel
+    warnings: tuple[ReportWarning, ...]
+    timings_s: Mapping[str, float]
     input_digest: str
     analysis_digest: str
     software_version: str
-    model: ReportedModel
-    volumes: tuple[ReportedVolume, ...]
-    missing_roles: tuple[Role, ...]
-    reference_role: Role | None
-    reference_series_uid: str | None
-    registrations: tuple[ReportedRegistration, ...]
-    findings: tuple[Finding, ...]
-    warnings: tuple[ReportWarning, ...]
-    timings_s: Mapping[str, float]
-    insufficiency: str | None = None
-    segmentation_sop_instance_uid: str | None = None
-    schema_version: str = SCHEMA_VERSION
-    research_use_notice: str = field(default=RESEARCH_USE_NOTICE)
