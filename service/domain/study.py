@@ -149,7 +149,7 @@ class DetectedSequences:
     ----------
     derived_roles : mapping
         Roles whose volume must be computed from several: DWI as the geometric mean of
-        directional volumes. Absent roles need no computation.
+        directional volumes. All of these have the role. Absent roles need no computation.
     """
 
     volumes: tuple[ClassifiedVolume, ...]
@@ -158,7 +158,11 @@ class DetectedSequences:
     @property
     def of_role(self) -> dict[Role, ClassifiedVolume]:
         """The chosen volume of each role that is filled by one volume."""
-        return {found.role: found for found in self.volumes if found.role is not None}
+        return {
+            found.role: found
+            for found in self.volumes
+            if found.role is not None and found.role not in self.derived_roles
+        }
 
     @property
     def missing_roles(self) -> tuple[Role, ...]:
