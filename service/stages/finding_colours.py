@@ -5,7 +5,7 @@ RGB = tuple[int, int, int]
 # Far from each other and from grey, for people with colour-blindness too (Okabe and Ito 2008,
 # without the black and the blues, which are lost on a dark brain).
 _PALETTE: tuple[RGB, ...] = (
-    (230, 75, 53),
+    (255, 82, 64),
     (240, 228, 66),
     (86, 180, 233),
     (0, 190, 140),
