@@ -49,6 +49,13 @@ class Settings(BaseSettings):
         48, description="Slices evaluated at a time; bounds memory, does not change the answer."
     )
 
+    installation_id: str = Field(
+        "research-installation",
+        min_length=1,
+        max_length=64,
+        description="Name of this installation; DeviceSerialNumber of the objects it writes.",
+    )
+
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes any.")
 
@@ -77,7 +84,9 @@ class Settings(BaseSettings):
     max_compression_ratio: float = Field(
         200.0, gt=1, description="Most bytes that one byte of a zip may unpack to."
     )
-    max_slices: Positive = Field(2000, description="Most slices of one volume.")
+    max_slices: Positive = Field(
+        20_000, description="Most image planes in one study, frames of multi-frame images included."
+    )
 
     job_timeout_seconds: Seconds = Field(
         900.0, description="A job that runs longer fails with TIMEOUT."

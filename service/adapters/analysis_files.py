@@ -1,0 +1,38 @@
+"""The files that an analysis leaves, as bytes by name."""
+
+import tempfile
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from service.adapters.report_json import report_to_json
+from service.application.analyse_study import Analysis
+from service.domain.volume import Volume
+from service.stages.check_segmentation import encode
+from service.stages.resample import to_image
+
+REPORT = "report.json"
+SEGMENTATION = "segmentation.dcm"
+MASK = "mask.nii.gz"
+PREVIEW = "preview.png"
+
+
+def analysis_files(analysis: Analysis) -> dict[str, bytes]:
+    """Return what is to be written; a file is absent where the analysis has nothing for it."""
+    files = {REPORT: report_to_json(analysis.report)}
+    if analysis.mask is not None:
+        files[MASK] = mask_to_nifti(analysis.mask)
+    if analysis.segmentation is not None:
+        files[SEGMENTATION] = encode(analysis.segmentation)
+    if analysis.preview_png is not None:
+        files[PREVIEW] = analysis.preview_png
+    return files
+
+
+def mask_to_nifti(mask: Volume) -> bytes:
+    """Return a compressed NIfTI file of 0 and finding numbers, uint16, on the mask's grid."""
+    image = sitk.Cast(to_image(mask), sitk.sitkUInt16)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MASK
+        sitk.WriteImage(image, path, useCompression=True)
+        return path.read_bytes()

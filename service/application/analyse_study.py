@@ -1,0 +1,319 @@
+"""The clinical path in reading order: a study in, findings and the objects that tell them out."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pydicom.dataset import Dataset
+
+from service.application.assemble_roles import AssembledRoles, assemble_roles
+from service.domain.finding import Finding, StudyResult
+from service.domain.identity import ResultIdentity
+from service.domain.model_spec import ModelSpec
+from service.domain.report import DetectionReport, ReportWarning
+from service.domain.sequence import Role
+from service.domain.study import StudyFacts
+from service.domain.volume import Volume
+from service.stages.align_volumes import REFERENCE_ORDER, Alignment, align_volumes
+from service.stages.check_segmentation import check_segmentation, segmentation_warnings
+from service.stages.draw_preview import draw_preview
+from service.stages.extract_findings import Extraction, extract_findings
+from service.stages.preprocess import preprocess
+from service.stages.run_model import Predictor, run_model
+from service.stages.write_report import ReportInput, write_report
+from service.stages.write_segmentation import write_segmentation
+
+
+class Stage(StrEnum):
+    """Parts of an analysis, in their order; names of the timings in the report."""
+
+    READ = "read"
+    DETECT = "detect"
+    ASSEMBLE = "assemble"
+    ALIGN = "align"
+    PREPROCESS = "preprocess"
+    INFER = "infer"
+    FIND = "find"
+    WRITE = "write"
+
+
+# Share of the work that lies before each stage, measured on the demo study.
+FRACTION_BEFORE = {
+    Stage.READ: 0.0,
+    Stage.DETECT: 0.05,
+    Stage.ASSEMBLE: 0.1,
+    Stage.ALIGN: 0.2,
+    Stage.PREPROCESS: 0.3,
+    Stage.INFER: 0.4,
+    Stage.FIND: 0.85,
+    Stage.WRITE: 0.9,
+}
+
+
+class Progress(Protocol):
+    """Told at the start of every stage; ends the analysis by raising."""
+
+    def stage(self, stage: str, fraction: float) -> None:
+        """Say which stage starts, and the share of the work that lies before it, 0..1."""
+        ...
+
+
+class Study(Protocol):
+    """A study that was read: header facts, and data sets on demand."""
+
+    @property
+    def facts(self) -> StudyFacts:
+        """Header facts of all series."""
+        ...
+
+    @property
+    def conflicting_duplicates(self) -> int:
+        """Instances that came more than once with different contents."""
+        ...
+
+    def datasets(self, series_instance_uid: str) -> list[Dataset]:
+        """Return the instances of one series with their pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A specification and what runs it."""
+
+    spec: ModelSpec
+    predictor: Predictor
+    execution_provider: str
+
+
+@dataclass(frozen=True)
+class AnalysisParameters:
+    """What an analysis may be told beside the study and the model.
+
+    Attributes
+    ----------
+    chunk_slices : int or None
+        Slices that the network sees at a time; does not change the answer.
+    software_version, installation_id : str
+        Stand in every object that is written.
+    """
+
+    chunk_slices: int | None
+    software_version: str
+    installation_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What one analysis gives.
+
+    Attributes
+    ----------
+    mask : Volume or None
+        0 or the number of the finding, on the reference grid; None for insufficient input.
+    segmentation : Dataset or None
+        None unless a thrombus was found.
+    preview_png : bytes or None
+        None for insufficient input.
+    """
+
+    report: DetectionReport
+    mask: Volume | None = None
+    segmentation: Dataset | None = None
+    preview_png: bytes | None = None
+
+
+class _StageTimer:
+    """Tells progress and keeps the time of each stage in seconds."""
+
+    def __init__(self, progress: Progress, clock: Callable[[], float]) -> None:
+        self._progress = progress
+        self._clock = clock
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: Stage) -> Iterator[None]:
+        self._progress.stage(stage, FRACTION_BEFORE[stage])
+        start = self._clock()
+        yield
+        self.seconds[stage.value] = round(self._clock() - start, 4)
+
+
+def analyse_study(
+    open_study: Callable[[], Study],
+    model: LoadedModel,
+    parameters: AnalysisParameters,
+    progress: Progress,
+    clock: Callable[[], float],
+) -> Analysis:
+    """Analyse one study from its headers to the objects that leave the house.
+
+    Parameters
+    ----------
+    open_study : callable
+        Reads the study; its errors are those of the input.
+    clock : callable
+        Seconds on a clock that never runs backwards, for the timings.
+
+    Raises
+    ------
+    ThrombolensError
+        If the input cannot be analysed at all, or what was written is not what was meant. A study
+        that merely lacks a usable series is no error but the result ``insufficient_input``.
+    """
+    timed = _StageTimer(progress, clock)
+    with timed(Stage.READ):
+        study = open_study()
+    identity = _identity(study.facts, model.spec, parameters)
+    with timed(Stage.DETECT):
+        roles = AssembledRoles.detected_in(study.facts)
+    with timed(Stage.ASSEMBLE):
+        roles = assemble_roles(study.facts, roles, study.datasets, model.spec.input.roles)
+    told = _Told(study, roles, model, identity, timed.seconds)
+    if not any(role in roles.volumes for role in REFERENCE_ORDER):
+        return Analysis(told.report())
+    with timed(Stage.ALIGN):
+        alignment = align_volumes({role: part.volume for role, part in roles.volumes.items()})
+    with timed(Stage.PREPROCESS):
+        seen = preprocess(alignment.volumes, alignment.reference_role, model.spec.input)
+    with timed(Stage.INFER):
+        chunk = parameters.chunk_slices
+        probability = run_model(seen, model.predictor, model.spec, chunk_slices=chunk)
+    with timed(Stage.FIND):
+        midline_x = seen.head_centre_lps[0]
+        restored = seen.restore(probability.voxels)
+        extraction = extract_findings(restored, model.spec, midline_x=midline_x)
+    with timed(Stage.WRITE):
+        segmentation = _segmentation(study, roles, alignment, extraction, model.spec, identity)
+        preview = _preview(alignment, extraction)
+    return Analysis(
+        report=told.report(alignment, extraction.findings, segmentation),
+        mask=extraction.mask,
+        segmentation=segmentation,
+        preview_png=preview,
+    )
+
+
+def _identity(facts: StudyFacts, spec: ModelSpec, parameters: AnalysisParameters) -> ResultIdentity:
+    """Derive what all UIDs derive from: the input, the model with its threshold, the software."""
+    parts = (facts.input_digest, repr(spec), parameters.software_version)
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return ResultIdentity(
+        analysis_digest=digest,
+        software_version=parameters.software_version,
+        installation_id=parameters.installation_id,
+    )
+
+
+def _segmentation(
+    study: Study,
+    roles: AssembledRoles,
+    alignment: Alignment,
+    extraction: Extraction,
+    spec: ModelSpec,
+    identity: ResultIdentity,
+) -> Dataset | None:
+    """Write and check the DICOM-SEG; a negative study has none."""
+    if not extraction.findings:
+        return None
+    planes = roles.volumes[alignment.reference_role].source_planes
+    series = roles.series_uid_of(alignment.reference_role)
+    written = write_segmentation(
+        extraction.mask, extraction.findings, study.datasets(series), planes, spec, identity
+    )
+    check_segmentation(written, extraction.mask)
+    return written
+
+
+def _preview(alignment: Alignment, extraction: Extraction) -> bytes:
+    found = bool(extraction.findings)
+    return draw_preview(
+        alignment.volumes,
+        extraction.mask,
+        extraction.findings,
+        result=StudyResult.THROMBUS_FOUND if found else StudyResult.NO_THROMBUS_FOUND,
+        reference_role=alignment.reference_role,
+    )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is known about an analysis by the time its report is written."""
+
+    study: Study
+    roles: AssembledRoles
+    model: LoadedModel
+    identity: ResultIdentity
+    seconds: Mapping[str, float]
+
+    def report(
+        self,
+        alignment: Alignment | None = None,
+        findings: tuple[Finding, ...] = (),
+        segmentation: Dataset | None = None,
+    ) -> DetectionReport:
+        """Write the report; without an alignment it says that the input is insufficient."""
+        return write_report(
+            ReportInput(
+                study=self.study.facts,
+                detected=self.roles.detected,
+                model=self.model.spec,
+                execution_provider=self.model.execution_provider,
+                identity=self.identity,
+                reference_role=None if alignment is None else alignment.reference_role,
+                registrations=() if alignment is None else alignment.registrations,
+                findings=findings,
+                warnings=tuple(self._warnings(alignment, segmentation)),
+                timings_s=self.seconds,
+                segmentation_sop_instance_uid=(
+                    None if segmentation is None else str(segmentation.SOPInstanceUID)
+                ),
+            )
+        )
+
+    def _warnings(
+        self, alignment: Alignment | None, segmentation: Dataset | None
+    ) -> Iterator[ReportWarning]:
+        if self.study.conflicting_duplicates:
+            count = self.study.conflicting_duplicates
+            yield ReportWarning(
+                "CONFLICTING_DUPLICATES", f"{count} instances came twice with different contents"
+            )
+        yield from self.roles.warnings
+        if alignment is not None:
+            yield from _alignment_warnings(alignment, self.model.spec)
+        if segmentation is not None:
+            yield from segmentation_warnings(segmentation)
+
+
+def _alignment_warnings(alignment: Alignment, spec: ModelSpec) -> Iterator[ReportWarning]:
+    if alignment.reference_role is not Role.SUSC:
+        yield ReportWarning(
+            "NO_SUSCEPTIBILITY_SERIES",
+            "without a susceptibility series the clot itself is hardly visible; "
+            "the mask lies on the diffusion series",
+        )
+    registered = [entry.role for entry in alignment.registrations if entry.method == "rigid"]
+    if registered:
+        yield ReportWarning(
+            "REGISTERED",
+            f"{_names(registered)}: another frame of reference, registered rigidly",
+        )
+    if alignment.dropped:
+        yield ReportWarning(
+            "DROPPED_ROLES",
+            f"{_names(alignment.dropped)}: nothing in its frame of reference to register by",
+        )
+    spacing = alignment.volumes[alignment.reference_role].geometry.spacing[0]
+    coarsest = spec.input.slice_spacing_mm[1]
+    if spacing > coarsest:
+        yield ReportWarning(
+            "COARSE_SLICES",
+            f"slices are {spacing:.1f} mm apart; the network was trained up to {coarsest:g} mm",
+        )
+
+
+def _names(roles: Sequence[Role]) -> str:
+    return ", ".join(role.value for role in roles)

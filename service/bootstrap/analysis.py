@@ -1,0 +1,92 @@
+"""Composition root of the heavy processes: whatever runs the network."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from service import __version__
+from service.adapters.analysis_files import analysis_files
+from service.adapters.model_files import find_model, read_spec
+from service.adapters.onnx_predictor import OnnxPredictor
+from service.adapters.result_files import write_folder
+from service.adapters.study_files import StudyFolder
+from service.application.analyse_study import (
+    Analysis,
+    AnalysisParameters,
+    LoadedModel,
+    Progress,
+    analyse_study,
+)
+from service.domain.job import Outcome
+from service.settings import Settings
+
+# The tiny inference of a readiness check: slices, and rows and columns in units of the divisor.
+PROBE_SLICES = 2
+PROBE_TILES = 2
+
+
+class Analyser:
+    """Analyses studies with installed models, each opened once and kept.
+
+    Implements ``StudyAnalysis`` for the worker; the command line calls ``analyse``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._models: dict[Path, LoadedModel] = {}
+
+    def __call__(self, upload: Path, model: str, results: Path, progress: Progress) -> Outcome:
+        """Analyse the files under ``upload`` and write the new folder ``results``."""
+        analysis = self.analyse(upload, model, progress)
+        files = analysis_files(analysis)
+        write_folder(results, files)
+        return Outcome(analysis.report.result.value, tuple(files))
+
+    def analyse(self, study: Path, model: str, progress: Progress) -> Analysis:
+        """Analyse a folder of DICOM files; see ``analyse_study`` for errors.
+
+        Parameters
+        ----------
+        model : str
+            ``name`` or ``name:version``.
+        """
+        settings = self._settings
+        return analyse_study(
+            open_study=lambda: StudyFolder.read(study, max_slices=settings.max_slices),
+            model=self._model(model),
+            parameters=AnalysisParameters(
+                chunk_slices=settings.chunk_slices,
+                software_version=__version__,
+                installation_id=settings.installation_id,
+            ),
+            progress=progress,
+            clock=time.monotonic,
+        )
+
+    def probe(self) -> str:
+        """Run a tiny inference with the default model; return the execution provider's name."""
+        model = self._model(self._settings.default_model)
+        spec = model.spec
+        side = PROBE_TILES * spec.input.divisor
+        roles = len(spec.input.roles)
+        state = np.zeros((2, spec.state_channels, PROBE_TILES, PROBE_TILES), np.float32)
+        sequences = np.zeros((PROBE_SLICES, roles, side, side), np.float32)
+        model.predictor.predict(sequences, np.zeros(roles, np.float32), state, state)
+        return model.execution_provider
+
+    def _model(self, wanted: str) -> LoadedModel:
+        folder = find_model(self._settings.models_dir, wanted)
+        if folder not in self._models:
+            self._models[folder] = self._open(folder)
+        return self._models[folder]
+
+    def _open(self, folder: Path) -> LoadedModel:
+        spec = read_spec(folder)
+        predictor = OnnxPredictor(
+            folder / "model.onnx",
+            spec,
+            device=self._settings.device,
+            threads=self._settings.inference_threads,
+        )
+        return LoadedModel(spec, predictor, predictor.execution_provider)
