@@ -58,6 +58,7 @@ def make_celery(
     )
     if broker_url is None:
         app.conf.update(
+            broker_url="files",
             broker_transport=file_broker.TRANSPORT,
             broker_transport_options=file_broker.broker_options(broker_dir, polling_seconds),
         )

@@ -30,7 +30,9 @@ class Channel(filesystem.Channel):
         unfinished.rename(folder / f"{name}.{queue}.msg")
 
     def _get(self, queue: str) -> dict[str, Any]:
-        for message in sorted(Path(self.data_folder_in).glob(f"*.{queue}.msg")):
+        ending = f".{queue}.msg"
+        folder = Path(self.data_folder_in)
+        for message in sorted(path for path in folder.iterdir() if path.name.endswith(ending)):
             taken = message.with_suffix(".taken")
             try:
                 message.rename(taken)

@@ -15,6 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.adapters.job_tables import canaries, jobs, stages, transitions
+from service.application.ports import CanaryAnswer
 from service.domain.errors import JobDatabaseError, UnknownJobError
 from service.domain.job import (
     TRANSITIONS,
@@ -55,14 +56,6 @@ class JobStatistics:
     oldest_queued_at: datetime | None
     stages: Mapping[str, tuple[int, float]]
     failures: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class CanaryAnswer:
-    """What a worker said to a canary: the provider that ran it, or why it could not."""
-
-    execution_provider: str | None
-    failure_code: str | None
 
 
 class JobDatabase:

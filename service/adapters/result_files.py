@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,13 @@ class JobFolders:
         """Delete upload and results of a job."""
         _delete(self.upload(job_id))
         _delete(self._results / job_id)
+
+    def sweep(self, older_than_s: float) -> None:
+        """Delete what processes that crashed left unfinished so long ago."""
+        limit = time.time() - older_than_s
+        for folder in (*self._uploads.glob(".incoming-*"), *self._results.glob("*/.unfinished-*")):
+            if folder.stat().st_mtime < limit:
+                _delete(folder)
 
 
 def _delete(folder: Path) -> None:

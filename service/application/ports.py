@@ -1,6 +1,7 @@
 """What the use cases need from the world, as protocols."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +61,44 @@ class JobQueue(Protocol):
 
     def ring(self, job_id: str) -> None:
         """Tell a worker that a job waits.
+
+        Raises
+        ------
+        BrokerUnavailableError
+            If the broker cannot be reached.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CanaryAnswer:
+    """What a worker said to a canary: the provider that ran it, or why it could not."""
+
+    execution_provider: str | None
+    failure_code: str | None
+
+
+class CanaryStore(Protocol):
+    """Where questions for a sign of life, and the answers, are kept."""
+
+    def ask_canary(self, canary_id: str, now: datetime) -> None:
+        """Note that a worker was asked."""
+        ...
+
+    def answer_canary(self, canary_id: str, answer: CanaryAnswer, now: datetime) -> None:
+        """Note a worker's answer."""
+        ...
+
+    def canary_answer(self, canary_id: str) -> CanaryAnswer | None:
+        """Return what a worker answered, or None if none did yet."""
+        ...
+
+
+class CanaryQueue(Protocol):
+    """The doorbell, for canaries."""
+
+    def ring_canary(self, canary_id: str, expires_s: float) -> None:
+        """Ask any worker for a tiny inference, within some seconds.
 
         Raises
         ------

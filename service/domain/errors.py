@@ -4,6 +4,7 @@
 
     ThrombolensError
     |-- InputError              the sender of the study
+    |   |-- MalformedUploadError    a request body that is no upload
     |   |-- NotDicomError           no file of the upload is DICOM
     |   |-- TruncatedFileError      a DICOM file ends before its data does
     |   |-- UnsafeArchiveError      a zip whose names or sizes are unsafe
@@ -19,6 +20,7 @@
     |   |-- ProviderError           the wanted execution provider is not there
     |   |-- BrokerUnavailableError  the message broker cannot be reached
     |   |-- JobDatabaseError        the job database cannot be reached or upgraded
+    |   |-- StorageError            uploads or results cannot be written
     |   `-- NoWorkerError           no worker answers
     |-- JobError                the caller of the API
     |   |-- UnknownJobError
@@ -55,6 +57,12 @@ class InputError(ThrombolensError):
 
     code = "BAD_INPUT"
     fixed_by = "sender of the study"
+
+
+class MalformedUploadError(InputError):
+    """A request body that is no complete upload."""
+
+    code = "MALFORMED_UPLOAD"
 
 
 class NotDicomError(InputError):
@@ -146,6 +154,12 @@ class JobDatabaseError(ConfigurationError):
     """The job database cannot be reached, upgraded or written."""
 
     code = "JOB_DATABASE_UNAVAILABLE"
+
+
+class StorageError(ConfigurationError):
+    """Uploads or results cannot be written: the disk is full, or not ours."""
+
+    code = "STORAGE_FAILED"
 
 
 class NoWorkerError(ConfigurationError):

@@ -1,0 +1,162 @@
+"""Composition root of the light processes: receive studies, queue jobs, answer questions."""
+
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from celery import Celery
+
+from service.adapters.celery_queue import CeleryQueue, make_celery
+from service.adapters.job_database import JobDatabase
+from service.adapters.model_files import find_model, installed_models
+from service.adapters.result_files import JobFolders
+from service.adapters.study_files import StudyFolder
+from service.adapters.upload_files import IncomingUpload, UploadLimits
+from service.application.change_job import cancel_job
+from service.application.check_readiness import Readiness, check_readiness
+from service.application.receive_study import receive_study
+from service.application.recover_jobs import forget_old_jobs, recover_jobs
+from service.bootstrap.recovery import RecoveryLoop
+from service.domain.job import Job, JobLimits
+from service.domain.model_spec import ModelSpec
+from service.domain.study import DetectedSequences, StudyFacts
+from service.settings import Settings
+from service.stages.detect_sequences import detect_sequences
+
+# No upload and no writing of results takes so long.
+UNFINISHED_KEPT_S = 86_400.0
+
+
+def utc_now() -> datetime:
+    """Return the present time in UTC."""
+    return datetime.now(UTC)
+
+
+class Gateway:
+    """Everything a door needs that does not run the network.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    JobDatabaseError
+        If the job database cannot be opened or upgraded.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.folders = JobFolders(settings.uploads_dir, settings.results_dir)
+        self.database = JobDatabase(settings.database_address)
+        self.database.upgrade()
+        self.celery = build_celery(settings)
+        self.queue = CeleryQueue(self.celery)
+        self.limits = job_limits(settings)
+        self._readiness: Readiness | None = None
+        self._checking = threading.Lock()
+
+    def recovery(self) -> RecoveryLoop:
+        """Return the loop that looks for jobs that were left behind."""
+        return RecoveryLoop(self._recover, self.settings.recovery_interval_seconds)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.celery.close()
+        self.database.close()
+
+    def incoming(self) -> IncomingUpload:
+        """Return a place for an upload to arrive at."""
+        settings = self.settings
+        limits = UploadLimits(
+            max_upload_bytes=settings.max_upload_bytes,
+            max_files=settings.max_files,
+            max_unpacked_bytes=settings.max_unpacked_bytes,
+            max_compression_ratio=settings.max_compression_ratio,
+        )
+        return IncomingUpload(self.folders.uploads, limits)
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        """Return the specifications of all installed models."""
+        return installed_models(self.settings.models_dir)
+
+    def model_name(self, wanted: str | None) -> str:
+        """Return ``name:version`` of the wanted model, or of the default one.
+
+        Raises
+        ------
+        UnknownModelError
+            If it is not installed.
+        """
+        folder = find_model(self.settings.models_dir, wanted or self.settings.default_model)
+        return f"{folder.parent.name}:{folder.name}"
+
+    def receive(self, upload: Path, model: str) -> Job:
+        """Make a job of a complete upload; see ``receive_study``."""
+        return receive_study(
+            upload,
+            model,
+            store=self.database,
+            queue=self.queue,
+            shelf=self.folders,
+            clock=utc_now,
+        )
+
+    def classify(self, upload: Path) -> tuple[StudyFacts, DetectedSequences]:
+        """Read the headers of an upload and say what would be used; see ``detect_sequences``."""
+        facts = StudyFolder.read(upload, max_slices=self.settings.max_slices).facts
+        return facts, detect_sequences(facts)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for the end of a job; see ``cancel_job``."""
+        return cancel_job(self.database, job_id, utc_now)
+
+    def readiness(self) -> Readiness:
+        """Ask a worker for a tiny inference, or repeat an answer that is young enough.
+
+        Raises
+        ------
+        NoWorkerError, BrokerUnavailableError, JobDatabaseError
+            If the service is not ready.
+        """
+        timeout = self.settings.ready_timeout_seconds
+        with self._checking:
+            known = self._readiness
+            if known is not None and _age_s(known) <= self.settings.ready_cache_seconds:
+                return known
+            self._readiness = None
+            fresh = check_readiness(self.database, self.queue, utc_now, time.sleep, timeout)
+            self._readiness = fresh
+            return fresh
+
+    def _recover(self) -> None:
+        recover_jobs(self.database, self.queue, self.limits, utc_now)
+        self.folders.sweep(UNFINISHED_KEPT_S)
+        if self.settings.retention_days is not None:
+            forget_old_jobs(self.database, self.folders, utc_now, self.settings.retention_days)
+
+
+def build_celery(settings: Settings) -> Celery:
+    """Return the Celery application that the settings ask for."""
+    broker = settings.broker_url
+    return make_celery(
+        broker.get_secret_value() if broker else None,
+        broker_dir=settings.broker_dir,
+        polling_seconds=settings.broker_polling_seconds,
+        visibility_seconds=2 * settings.job_timeout_seconds,
+    )
+
+
+def job_limits(settings: Settings) -> JobLimits:
+    """Return the limits of jobs that the settings ask for."""
+    return JobLimits(
+        lease_seconds=settings.lease_seconds,
+        timeout_seconds=settings.job_timeout_seconds,
+        max_attempts=settings.max_attempts,
+        ring_again_seconds=settings.ring_again_seconds,
+    )
+
+
+def _age_s(readiness: Readiness) -> float:
+    return (utc_now() - readiness.checked_at).total_seconds()

@@ -1,0 +1,61 @@
+"""What a worker is made of, whatever it analyses with."""
+
+import os
+from collections.abc import Callable
+
+import structlog
+
+from service.adapters.celery_queue import work
+from service.application.ports import CanaryAnswer, StudyAnalysis
+from service.application.run_job import JobRunner
+from service.bootstrap.gateway import Gateway, utc_now
+from service.domain.errors import ThrombolensError
+from service.domain.job import Failure
+from service.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+# sysexits.h: an internal software error. Whoever started the worker starts another one.
+ABANDONED = 70
+
+
+def run_jobs(settings: Settings, analyse: StudyAnalysis, probe: Callable[[], str]) -> None:
+    """Take jobs in this process until told to stop.
+
+    Parameters
+    ----------
+    analyse : StudyAnalysis
+        The clinical path.
+    probe : callable
+        Runs a tiny inference and returns the name of the execution provider.
+    """
+    gateway = Gateway(settings)
+    runner = JobRunner(
+        store=gateway.database,
+        files=gateway.folders,
+        analyse=analyse,
+        clock=utc_now,
+        limits=gateway.limits,
+        abandon=_abandon,
+    )
+
+    def run_canary(canary_id: str) -> None:
+        gateway.database.answer_canary(canary_id, _probed(probe), utc_now())
+
+    with gateway.recovery():
+        _log.info("worker_started", pid=os.getpid())
+        work(gateway.celery, runner.run, run_canary)
+    gateway.close()
+
+
+def _probed(probe: Callable[[], str]) -> CanaryAnswer:
+    try:
+        return CanaryAnswer(execution_provider=probe(), failure_code=None)
+    except ThrombolensError as exc:
+        return CanaryAnswer(execution_provider=None, failure_code=Failure.of(exc).code)
+
+
+def _abandon() -> None:
+    """End this process at once: its analysis hangs in code that cannot be interrupted."""
+    _log.critical("worker_abandoned", pid=os.getpid())
+    os._exit(ABANDONED)

@@ -1,0 +1,35 @@
+"""The API as a process: ``python -m service.entrypoints.api``."""
+
+import sys
+
+import uvicorn
+
+from service.adapters.structured_log import configure_logs
+from service.bootstrap.gateway import Gateway
+from service.bootstrap.processes import ATTACHED, end_with_parent
+from service.entrypoints.api.app import create_app
+from service.settings import Settings
+
+SHUTDOWN_S = 5
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = Settings.load()
+    configure_logs(settings.log_level)
+    if ATTACHED in sys.argv[1:]:
+        end_with_parent()
+    uvicorn.run(
+        create_app(Gateway(settings)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Followers of events would keep a stopping process alive.
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+
+
+if __name__ == "__main__":
+    main()
