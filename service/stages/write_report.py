@@ -71,7 +71,7 @@ def write_report(content: ReportInput) -> DetectionReport:
         reference_role=content.reference_role,
         reference_series_uid=_reference_series(content),
         missing_roles=content.detected.missing_roles,
-        volumes=tuple(_volume(found) for found in content.detected.volumes),
+        volumes=reported_volumes(content.detected),
         registrations=content.registrations,
         model=_model(content),
         warnings=(*_input_warnings(content.study), *content.warnings),
@@ -117,6 +117,11 @@ def _reference_series(content: ReportInput) -> str | None:
         return None
     chosen = [v for v in content.detected.volumes if v.role is content.reference_role]
     return chosen[0].volume.series.series_instance_uid if chosen else None
+
+
+def reported_volumes(detected: DetectedSequences) -> tuple[ReportedVolume, ...]:
+    """Return every volume as the report tells it: label, evidence, role or reason."""
+    return tuple(_volume(found) for found in detected.volumes)
 
 
 def _volume(found: ClassifiedVolume) -> ReportedVolume:

@@ -1,0 +1,5 @@
+"""The command line: ``thrombolens``."""
+
+from service.entrypoints.cli.app import main
+
+__all__ = ["main"]

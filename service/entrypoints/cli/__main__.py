@@ -1,0 +1,5 @@
+"""``python -m service.entrypoints.cli``."""
+
+from service.entrypoints.cli.app import main
+
+main()

@@ -1,0 +1,140 @@
+"""Commands of ``thrombolens``: parse, call one use case, show the answer."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from service import __version__
+from service.bootstrap.local_study import opened_study, read_sequences
+from service.bootstrap.processes import run_api, run_worker
+from service.bootstrap.processes import serve as serve_both
+from service.domain.errors import ThrombolensError
+from service.domain.report import RESEARCH_USE_NOTICE
+from service.entrypoints.cli.demo import run_demo
+from service.entrypoints.cli.views import StageBar, show_findings, show_volumes
+from service.settings import Settings
+from service.stages.write_report import reported_volumes
+
+app = typer.Typer(
+    name="thrombolens",
+    help=f"Find and outline stroke thrombi on brain MR studies. {RESEARCH_USE_NOTICE}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_out = Console()
+_err = Console(stderr=True)
+
+StudyArgument = Annotated[
+    Path, typer.Argument(help="Folder of DICOM files, one DICOM file, or a zip.", exists=True)
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="Model as name or name:version; see the settings.")
+]
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    """End with status 1 and a sentence that names code and who can fix it."""
+    try:
+        yield
+    except ThrombolensError as exc:
+        _err.print(f"{exc.code}: {exc} (can be fixed by: {exc.fixed_by})", markup=False)
+        raise typer.Exit(1) from exc
+
+
+@app.command()
+def segment(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results; made if needed.")],
+    model: ModelOption = None,
+) -> None:
+    """Analyse one study in this process; write report, mask, DICOM-SEG and preview.
+
+    A negative result or insufficient input ends with status 0: the report says so.
+    """
+    # The heavy imports are not needed by any other command.
+    from service.adapters.analysis_files import analysis_files  # noqa: PLC0415
+    from service.adapters.result_files import write_folder  # noqa: PLC0415
+    from service.bootstrap.analysis import Analyser  # noqa: PLC0415
+
+    with _errors_told():
+        settings = Settings.load()
+        with opened_study(settings, study) as folder, StageBar(_err) as bar:
+            analysis = Analyser(settings).analyse(folder, model or settings.default_model, bar)
+        files = analysis_files(analysis)
+        write_folder(out, files)
+    show_findings(_out, json.loads(files["report.json"]))
+    _out.print(f"Written to {out}: {', '.join(files)}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def classify(
+    study: StudyArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with all evidence.")] = False,
+) -> None:
+    """Say what every series is, what would be used and why; reads headers only."""
+    with _errors_told():
+        settings = Settings.load()
+        with opened_study(settings, study) as folder:
+            facts, detected = read_sequences(settings, folder)
+    volumes = [asdict(volume) for volume in reported_volumes(detected)]
+    if not as_json:
+        show_volumes(_out, volumes, detected.missing_roles)
+        return
+    document = {
+        "study_instance_uid": facts.study_instance_uid,
+        "volumes": volumes,
+        "missing_roles": detected.missing_roles,
+    }
+    typer.echo(json.dumps(document, indent=2))
+
+
+@app.command()
+def serve() -> None:
+    """Run API and worker together; no server to install, all data in one folder."""
+    with _errors_told():
+        raise typer.Exit(serve_both(Settings.load()))
+
+
+@app.command()
+def api() -> None:
+    """Run the API alone; workers are processes of their own."""
+    with _errors_told():
+        run_api(Settings.load())
+
+
+@app.command()
+def worker() -> None:
+    """Run one worker; start as many as there are GPUs or spare cores."""
+    with _errors_told():
+        run_worker(Settings.load())
+
+
+@app.command()
+def demo(
+    study: Annotated[Path, typer.Option(help="Simulated study.", exists=True)] = Path(
+        "examples/demo-study.zip"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
+) -> None:
+    """Start the service, send it the simulated demo study, fetch the results, stop it again."""
+    with _errors_told():
+        run_demo(Settings.load(), study, out, _out)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
