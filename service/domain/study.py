@@ -97,7 +97,7 @@ class VolumeFacts:
     ----------
     volume_id : str
         Stable name inside the study: the series UID and what was split on,
-        such as ``1.2.3#b1000`` or ``1.2.3#phase``.
+        such as ``1.2.3#b_value=1000`` or ``1.2.3#component=phase``.
     split : mapping
         What sets this volume apart inside its series, for people: ``{"b_value": "1000"}``.
     """

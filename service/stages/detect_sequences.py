@@ -1,0 +1,134 @@
+"""What every volume of a study is, how sure, why, and which of them the network gets.
+
+Headers only: weighted rules vote for labels (`sequence_rules`), then each role goes to the best
+volume of a fitting label (`assign_roles`).
+"""
+
+import math
+from collections.abc import Sequence
+
+from service.domain.errors import GeometryError
+from service.domain.sequence import Classification, Evidence, SequenceLabel
+from service.domain.study import (
+    OWN_OUTPUT,
+    ClassifiedVolume,
+    DetectedSequences,
+    Rejection,
+    SeriesFacts,
+    StudyFacts,
+    VolumeFacts,
+)
+from service.stages.assign_roles import assign_roles
+from service.stages.plane_grid import regular_grid
+from service.stages.plane_traits import image_type
+from service.stages.sequence_rules import PRIOR, RULES
+from service.stages.split_series import split_series
+from service.stages.volume_traits import Traits, volume_traits
+
+# MR Image, Enhanced MR, Legacy Converted Enhanced MR, Enhanced MR Color.
+MR_IMAGE_CLASSES = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.4",
+        "1.2.840.10008.5.1.4.1.1.4.1",
+        "1.2.840.10008.5.1.4.1.1.4.4",
+        "1.2.840.10008.5.1.4.1.1.4.3",
+    }
+)
+# Weight of a fact that needs no vote.
+SETTLED = 20.0
+
+
+def detect_sequences(study: StudyFacts, *, min_slices: int = 5) -> DetectedSequences:
+    """Classify every volume of a study and choose the one of each role.
+
+    Parameters
+    ----------
+    study : StudyFacts
+        Header facts of one study.
+    min_slices : int
+        A volume with fewer slices gets a label but no role.
+
+    Returns
+    -------
+    DetectedSequences
+        All volumes in the order of the series; each has a role or a reason why not.
+    """
+    found = [
+        _classified(volume, siblings, min_slices)
+        for siblings in map(split_series, study.series)
+        for volume in siblings
+    ]
+    return assign_roles(found)
+
+
+def _classified(
+    volume: VolumeFacts, siblings: Sequence[VolumeFacts], min_slices: int
+) -> ClassifiedVolume:
+    if not volume.planes:
+        return ClassifiedVolume(
+            volume, _not_an_image(volume.series), rejection=_no_image(volume.series)
+        )
+    traits = volume_traits(volume, volume.planes[len(volume.planes) // 2], siblings)
+    return ClassifiedVolume(volume, classify(traits), rejection=_excluded(volume, min_slices))
+
+
+def classify(traits: Traits) -> Classification:
+    """Return the label with the highest log-odds, its share among all, and the votes.
+
+    Evidence is in the order of its strength.
+    """
+    held = [rule for rule in RULES if rule.holds(traits)]
+    odds = dict(PRIOR)
+    for rule in held:
+        odds[rule.label] += rule.weight
+    label = max(odds, key=lambda each: odds[each])
+    share = 1.0 / sum(math.exp(other - odds[label]) for other in odds.values())
+    evidence = (
+        Evidence(
+            rule.rule_id,
+            rule.tests[0][0],
+            _shown(traits, rule.tests[0][0]),
+            rule.label,
+            rule.weight,
+        )
+        for rule in held
+    )
+    return Classification(label, share, tuple(sorted(evidence, key=lambda each: -abs(each.weight))))
+
+
+def _shown(traits: Traits, trait: str) -> str:
+    value = traits[trait]
+    if isinstance(value, tuple):
+        return "\\".join(value)
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def _not_an_image(series: SeriesFacts) -> Classification:
+    vote = Evidence(
+        "sop-class", "SOPClassUID", series.sop_class_uid, SequenceLabel.NON_IMAGE, SETTLED
+    )
+    return Classification(SequenceLabel.NON_IMAGE, 1.0, (vote,))
+
+
+def _no_image(series: SeriesFacts) -> Rejection:
+    if OWN_OUTPUT in series.attributes:
+        return Rejection("OWN_OUTPUT", "a result of this service")
+    return Rejection("NOT_AN_MR_IMAGE", f"SOP class {series.sop_class_uid}")
+
+
+def _excluded(volume: VolumeFacts, min_slices: int) -> Rejection | None:
+    """Return why a volume cannot be used whatever it is, None if it can."""
+    plane = volume.planes[0]
+    if plane.attributes.get("SamplesPerPixel", 1) != 1:
+        return Rejection("COLOUR", "a colour image")
+    if plane.position is None and {"MOSAIC", "VFRAME"} & set(image_type(plane)):
+        return Rejection("MOSAIC_NOT_SUPPORTED", "the layout of the mosaic cannot be read")
+    if None in (plane.position, plane.orientation, plane.pixel_spacing):
+        return Rejection("MISSING_POSITION", "no position, orientation or pixel spacing")
+    if len(volume.planes) < min_slices:
+        return Rejection("TOO_FEW_SLICES", f"{len(volume.planes)} slices, {min_slices} are needed")
+    try:
+        regular_grid(volume.planes)
+    except GeometryError as error:
+        return Rejection(error.code, str(error))
+    return None

@@ -1,0 +1,180 @@
+"""What one image plane is, read from wherever its vendor wrote it.
+
+Sources of the vendor facts: the public notes and issues of dcm2niix, checked on real series; each
+table names the vendor. Standard attributes come first, private ones after.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from enum import StrEnum
+
+from service.domain.study import FactValue, PlaneFacts
+
+# b-values up to this count as b0: scanners apply small ones for imaging gradients (s/mm2).
+B0_LIMIT = 50.0
+
+_DIRECTION_KEYS = ("DiffusionGradientOrientation", "0019,100E", "0065,1037")
+_GE_DIRECTION_KEYS = ("0019,10BB", "0019,10BC", "0019,10BD")
+_B_VALUE_KEYS = ("DiffusionBValue", "0019,100C", "2001,1003", "0065,100A", "0065,1009")
+_GE_B_VALUE_KEY = "0043,1039"
+# GE adds this to b-values to mark how they were set.
+_GE_B_VALUE_BIAS = 1_000_000_000
+_GE_COMPONENT_KEY = "0043,102F"
+_TOKEN_KEYS = ("2005,140F", "0021,1175")
+_B_IN_NAME = re.compile(r"_b(\d+)")
+_B_IN_COMMENT = re.compile(r"\bb=(\d+)", re.IGNORECASE)
+# Siemens appends `t` to the name of a trace, `#n` to that of a direction.
+_TRACE_NAME = re.compile(r"_b\d+t")
+_NAME_KEYS = (
+    "SequenceName",
+    "PulseSequenceName",
+    "0019,109C",
+    "0019,109E",
+    "0065,102D",
+    "2001,1020",
+)
+
+
+class Direction(StrEnum):
+    """Directionality of one diffusion-weighted plane."""
+
+    NONE = "NONE"
+    DIRECTIONAL = "DIRECTIONAL"
+    ISOTROPIC = "ISOTROPIC"
+
+
+class Component(StrEnum):
+    """Part of the complex signal (PS3.3 C.8.13.3.1.1)."""
+
+    MAGNITUDE = "MAGNITUDE"
+    PHASE = "PHASE"
+    REAL = "REAL"
+    IMAGINARY = "IMAGINARY"
+
+
+_COMPONENT_TOKENS = {
+    **dict.fromkeys(
+        ("P", "PHASE", "PHASE MAP", "SW_P", "SW_P_FFE", "P_FFE", "FILT_PHA"), Component.PHASE
+    ),
+    **dict.fromkeys(("R", "REAL", "R_FFE"), Component.REAL),
+    **dict.fromkeys(("I", "IMAGINARY", "I_FFE"), Component.IMAGINARY),
+}
+_GE_COMPONENTS = {1: Component.PHASE, 2: Component.REAL, 3: Component.IMAGINARY}
+
+
+def number(plane: PlaneFacts, *keywords: str) -> float | None:
+    """Return the first of these facts that is a number, or the first item of a tuple of numbers."""
+    for keyword in keywords:
+        value = plane.attributes.get(keyword)
+        if isinstance(value, tuple) and value:
+            value = value[0]
+        if isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def tokens_of(value: FactValue | None) -> tuple[str, ...]:
+    """Return the words of a coded, possibly multi-valued element, upper case."""
+    if value is None:
+        return ()
+    items = value if isinstance(value, tuple) else (value,)
+    return tuple(str(item).strip().upper() for item in items if str(item).strip())
+
+
+def image_type(plane: PlaneFacts) -> tuple[str, ...]:
+    """Return the image type of this plane: FrameType where there is one, and the private ones."""
+    own = tokens_of(plane.attributes.get("FrameType")) or tokens_of(
+        plane.attributes.get("ImageType")
+    )
+    private = (token for key in _TOKEN_KEYS for token in tokens_of(plane.attributes.get(key)))
+    return tuple(dict.fromkeys((*own, *private)))
+
+
+def is_echo_planar(plane: PlaneFacts) -> bool:
+    """Whether the read-out is echo-planar."""
+    declared = plane.attributes.get("EchoPlanarPulseSequence")
+    if declared is not None:
+        return declared == "YES"
+    scanning = tokens_of(plane.attributes.get("ScanningSequence"))
+    options = tokens_of(plane.attributes.get("ScanOptions"))
+    factor_name = re.search(r"\bdwise\b|\bepi|^\*?ep[_2f]|feepi", sequence_name(plane))
+    return "EP" in scanning or "EPI_GEMS" in options or factor_name is not None
+
+
+def sequence_name(plane: PlaneFacts) -> str:
+    """Return all names of the pulse sequence, lower case."""
+    names = (plane.attributes.get(key) for key in _NAME_KEYS)
+    return " ".join(str(name).lower() for name in names if isinstance(name, str))
+
+
+def b_value(plane: PlaneFacts) -> float | None:
+    """Return the diffusion weighting in s/mm2, None where the plane does not say.
+
+    GE writes its private element into every image, so it counts in echo-planar ones alone.
+    """
+    direct = number(plane, *_B_VALUE_KEYS)
+    if direct is not None:
+        return direct
+    biased = number(plane, _GE_B_VALUE_KEY)
+    if biased is not None and is_echo_planar(plane):
+        return biased % _GE_B_VALUE_BIAS
+    for pattern, key in ((_B_IN_NAME, "SequenceName"), (_B_IN_COMMENT, "ImageComments")):
+        found = pattern.search(str(plane.attributes.get(key, "")))
+        if found:
+            return float(found[1])
+    return None
+
+
+def direction_vector(plane: PlaneFacts) -> tuple[float, ...] | None:
+    """Return the diffusion gradient direction, rounded; None without one, or if it is zero."""
+    for key in _DIRECTION_KEYS:
+        value = plane.attributes.get(key)
+        if isinstance(value, tuple) and len(value) == 3:
+            return _rounded_direction(value)
+    parts = [number(plane, key) for key in _GE_DIRECTION_KEYS]
+    values = tuple(part for part in parts if part is not None)
+    return _rounded_direction(values) if len(values) == len(parts) else None
+
+
+def _rounded_direction(vector: tuple[float, ...] | tuple[str, ...]) -> tuple[float, ...] | None:
+    rounded = tuple(round(float(part), 3) + 0.0 for part in vector)
+    return rounded if any(rounded) else None
+
+
+def direction(plane: PlaneFacts) -> Direction:
+    """Return whether the plane is weighted along one direction, or is a mean over directions."""
+    declared = tokens_of(plane.attributes.get("DiffusionDirectionality"))
+    siemens = tokens_of(plane.attributes.get("0019,100D"))
+    philips = tokens_of(plane.attributes.get("2001,1004"))
+    name = str(plane.attributes.get("SequenceName", ""))
+    if "ISOTROPIC" in declared or "ISOTROPIC" in siemens or "I" in philips:
+        return Direction.ISOTROPIC
+    if _TRACE_NAME.search(name) or {"TRACEW", "TRACE"} & set(image_type(plane)):
+        return Direction.ISOTROPIC
+    if direction_vector(plane) is not None and (b_value(plane) or 0.0) > B0_LIMIT:
+        return Direction.DIRECTIONAL
+    if "DIRECTIONAL" in declared or "BMATRIX" in declared or "DIRECTIONAL" in siemens:
+        return Direction.DIRECTIONAL
+    return Direction.NONE
+
+
+def component(plane: PlaneFacts) -> Component:
+    """Return which part of the complex signal the plane shows; magnitude unless it says other."""
+    declared = plane.attributes.get("ComplexImageComponent")
+    if isinstance(declared, str) and declared in Component.__members__:
+        return Component(declared)
+    for token in image_type(plane):
+        if token in _COMPONENT_TOKENS:
+            return _COMPONENT_TOKENS[token]
+    ge = plane.attributes.get(_GE_COMPONENT_KEY)
+    if "GE" in str(plane.attributes.get("Manufacturer", "")).upper() and isinstance(ge, int):
+        return _GE_COMPONENTS.get(ge, Component.MAGNITUDE)
+    return Component.MAGNITUDE
+
+
+def folded_words(texts: Iterable[FactValue | None]) -> str:
+    """Return free text in lower case, without accents, with single spaces for separators."""
+    text = " ".join(str(each) for each in texts if each is not None)
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
+    return re.sub(r"[^a-z0-9*=#]+", " ", plain.lower()).strip()
