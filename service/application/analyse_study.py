@@ -170,7 +170,7 @@ def analyse_study(
     with timed(Stage.DETECT):
         roles = AssembledRoles.detected_in(study.facts)
     with timed(Stage.ASSEMBLE):
-        roles = assemble_roles(study.facts, roles, study.datasets, model.spec.input.roles)
+        roles = assemble_roles(roles, study.datasets, model.spec.input.roles)
     told = _Told(study, roles, model, identity, timed.seconds)
     if not any(role in roles.volumes for role in REFERENCE_ORDER):
         return Analysis(told.report())

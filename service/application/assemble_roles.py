@@ -1,4 +1,4 @@
-"""Assemble every role; what cannot be assembled is rejected, and the next candidate tried."""
+"""Assemble the volume of every role; one that cannot be assembled is rejected with its reason."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +35,17 @@ class AssembledRoles:
         """Detect the sequences; nothing is assembled yet."""
         return cls(detect_sequences(facts))
 
+    def losing(
+        self, role: Role, sources: Sequence[ClassifiedVolume], rejection: Rejection
+    ) -> "AssembledRoles":
+        """Return the same without a role whose volumes were rejected."""
+        warning = ReportWarning(rejection.code, f"{role} is not used: {rejection.detail}")
+        return replace(
+            self,
+            detected=self.detected.without(sources, rejection),
+            warnings=(*self.warnings, warning),
+        )
+
     def series_uid_of(self, role: Role) -> str:
         """Return the series that the slices of a role came from."""
         return sources_of(self.detected, role)[0].volume.series.series_instance_uid
@@ -48,48 +59,30 @@ def sources_of(detected: DetectedSequences, role: Role) -> tuple[ClassifiedVolum
 
 
 def assemble_roles(
-    facts: StudyFacts, roles: AssembledRoles, read_series: ReadSeries, wanted: Sequence[Role]
+    roles: AssembledRoles, read_series: ReadSeries, wanted: Sequence[Role]
 ) -> AssembledRoles:
     """Assemble all roles that the network takes.
 
-    A volume whose planes form no regular grid is rejected with the reason, and detection assigns
-    the roles anew without it: a repeated scan takes the place of a broken one.
+    Detection has looked at the positions already. What still forms no volume, such as directions
+    of a diffusion series on different grids, loses its role, with the reason in the report.
     """
-    rejected: dict[str, Rejection] = {}
-    detected = roles.detected
-    volumes: dict[Role, Assembled] = {}
-    while True:
-        broken = _assemble_missing(detected, volumes, read_series, wanted)
-        if not broken:
-            break
-        rejected |= broken
-        detected = detect_sequences(facts, rejected=rejected)
-        volumes = {}
-    warnings = (*_rejection_warnings(rejected), *_derivation_warnings(detected))
-    return replace(roles, detected=detected, volumes=volumes, warnings=warnings)
-
-
-def _assemble_missing(
-    detected: DetectedSequences,
-    volumes: dict[Role, Assembled],
-    read_series: ReadSeries,
-    wanted: Sequence[Role],
-) -> dict[str, Rejection]:
-    """Fill ``volumes``; return the volumes that cannot be assembled and why."""
-    broken: dict[str, Rejection] = {}
     for role in wanted:
-        if role in detected.missing_roles:
+        if role in roles.detected.missing_roles:
             continue
-        parts = []
-        for source in sources_of(detected, role):
-            datasets = read_series(source.volume.series.series_instance_uid)
-            try:
-                parts.append(assemble_volume(source.volume, datasets))
-            except GeometryError as exc:
-                broken[source.volume.volume_id] = Rejection(exc.code, str(exc))
-        if parts and not broken:
-            volumes[role] = _combined(parts)
-    return broken
+        sources = sources_of(roles.detected, role)
+        try:
+            part = _combined([_assembled(source, read_series) for source in sources])
+        except GeometryError as exc:
+            roles = roles.losing(role, sources, Rejection(exc.code, str(exc)))
+        else:
+            roles = replace(roles, volumes={**roles.volumes, role: part})
+    derived = tuple(_derivation_warnings(roles))
+    return replace(roles, warnings=(*roles.warnings, *derived))
+
+
+def _assembled(source: ClassifiedVolume, read_series: ReadSeries) -> Assembled:
+    datasets = read_series(source.volume.series.series_instance_uid)
+    return assemble_volume(source.volume, datasets)
 
 
 def _combined(parts: Sequence[Assembled]) -> Assembled:
@@ -98,13 +91,8 @@ def _combined(parts: Sequence[Assembled]) -> Assembled:
     return Assembled(geometric_mean([part.volume for part in parts]), parts[0].source_planes)
 
 
-def _rejection_warnings(rejected: Mapping[str, Rejection]) -> Iterator[ReportWarning]:
-    for volume_id, rejection in rejected.items():
-        yield ReportWarning(rejection.code, f"volume {volume_id}: {rejection.detail}")
-
-
-def _derivation_warnings(detected: DetectedSequences) -> Iterator[ReportWarning]:
-    for role, sources in detected.derived_roles.items():
+def _derivation_warnings(roles: AssembledRoles) -> Iterator[ReportWarning]:
+    for role, sources in roles.detected.derived_roles.items():
         yield ReportWarning(
             "DERIVED_VOLUME",
             f"{role}: computed as the geometric mean of {len(sources)} directional volumes",

@@ -4,8 +4,8 @@ A *plane* is one two-dimensional image: a classic instance, or one frame of a mu
 Facts are plain values; DICOM data sets travel beside them, never inside.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from service.domain.sequence import Classification, Role
 
@@ -169,3 +169,21 @@ class DetectedSequences:
         """Roles that nothing fills, in the order of the channels."""
         filled = {found.role for found in self.volumes}
         return tuple(role for role in Role if role not in filled)
+
+    def without(
+        self, rejected: Sequence[ClassifiedVolume], rejection: Rejection
+    ) -> "DetectedSequences":
+        """Return the same with some volumes stripped of their role, for this reason."""
+        names = {found.volume.volume_id for found in rejected}
+        roles = {found.role for found in rejected}
+        return DetectedSequences(
+            volumes=tuple(
+                replace(found, role=None, role_reason="", rejection=rejection)
+                if found.volume.volume_id in names
+                else found
+                for found in self.volumes
+            ),
+            derived_roles={
+                role: found for role, found in self.derived_roles.items() if role not in roles
+            },
+        )
