@@ -59,7 +59,7 @@ def assign_roles(volumes: Sequence[ClassifiedVolume]) -> DetectedSequences:
         but no trace image, all directions of the b-value nearest to 1000 s/mm2 have the role DWI
         and stand in ``derived_roles``.
     """
-    judged = [_judged(found) for found in volumes]
+    judged = [_judged(found, volumes) for found in volumes]
     pool = _pool(judged)
     derived: dict[Role, tuple[ClassifiedVolume, ...]] = {}
     chosen: dict[Role, _Candidate] = {}
@@ -75,23 +75,37 @@ def assign_roles(volumes: Sequence[ClassifiedVolume]) -> DetectedSequences:
     return DetectedSequences(tuple(map(_left_over, judged)), derived)
 
 
-def _judged(found: ClassifiedVolume) -> ClassifiedVolume:
-    """Reject what is no input, or not surely one."""
+def _judged(found: ClassifiedVolume, among: Sequence[ClassifiedVolume]) -> ClassifiedVolume:
+    """Reject what is no input, not surely one, or the wrong kind of diffusion weighting."""
     if found.rejection is not None:
         return found
     label, confidence = found.classification.label, found.classification.confidence
+    rejection = None
     if label not in _LABELS:
-        return replace(
-            found, rejection=Rejection("NOT_AN_INPUT", f"{label} is no input of the network")
-        )
-    if confidence < MIN_CONFIDENCE:
+        rejection = Rejection("NOT_AN_INPUT", f"{label} is no input of the network")
+    elif confidence < MIN_CONFIDENCE:
         detail = f"{label} with confidence {confidence:.2f}, {MIN_CONFIDENCE} is needed"
-        return replace(found, rejection=Rejection("LOW_CONFIDENCE", detail))
+        rejection = Rejection("LOW_CONFIDENCE", detail)
+    elif label in LABELS_OF_ROLE[Role.DWI]:
+        rejection = _wrong_weighting(found, among)
+    return replace(found, rejection=rejection)
+
+
+def _wrong_weighting(
+    found: ClassifiedVolume, among: Sequence[ClassifiedVolume]
+) -> Rejection | None:
     weighting = b_value(found.volume.planes[0])
-    if label in LABELS_OF_ROLE[Role.DWI] and weighting is not None and weighting < MIN_B_VALUE:
+    if weighting is None:
+        series = found.volume.series.series_instance_uid
+        siblings = sum(each.volume.series.series_instance_uid == series for each in among)
+        if siblings > 1:
+            # One of them may be b0, on which an infarct does not show.
+            detail = f"{siblings} volumes of unknown b-value in one series"
+            return Rejection("UNKNOWN_B_VALUE", detail)
+    elif weighting < MIN_B_VALUE:
         detail = f"b-value {weighting:g}, at least {MIN_B_VALUE:g} s/mm2 is needed"
-        return replace(found, rejection=Rejection("LOW_B_VALUE", detail))
-    return found
+        return Rejection("LOW_B_VALUE", detail)
+    return None
 
 
 def _pool(judged: Sequence[ClassifiedVolume]) -> list[_Candidate]:

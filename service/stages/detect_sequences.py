@@ -77,30 +77,17 @@ def classify(traits: Traits) -> Classification:
 
     Evidence is in the order of its strength.
     """
-    held = [rule for rule in RULES if rule.holds(traits)]
+    votes = [
+        Evidence(rule.rule_id, rule.attribute, finding, rule.label, rule.weight)
+        for rule in RULES
+        if (finding := rule.finding(traits)) is not None
+    ]
     odds = dict(PRIOR)
-    for rule in held:
-        odds[rule.label] += rule.weight
+    for vote in votes:
+        odds[vote.label] += vote.weight
     label = max(odds, key=lambda each: odds[each])
     share = 1.0 / sum(math.exp(other - odds[label]) for other in odds.values())
-    evidence = (
-        Evidence(
-            rule.rule_id,
-            rule.tests[0][0],
-            _shown(traits, rule.tests[0][0]),
-            rule.label,
-            rule.weight,
-        )
-        for rule in held
-    )
-    return Classification(label, share, tuple(sorted(evidence, key=lambda each: -abs(each.weight))))
-
-
-def _shown(traits: Traits, trait: str) -> str:
-    value = traits[trait]
-    if isinstance(value, tuple):
-        return "\\".join(value)
-    return f"{value:g}" if isinstance(value, float) else value
+    return Classification(label, share, tuple(sorted(votes, key=lambda vote: -abs(vote.weight))))
 
 
 def _not_an_image(series: SeriesFacts) -> Classification:

@@ -74,7 +74,7 @@ def volume_traits(
         "AslLabel": _word(
             plane.attributes.get("ASLContext") or plane.attributes.get("ASLTechniqueDescription")
         ),
-        "AnisotropyMap": _word(plane.attributes.get("DiffusionAnisotropyType")),
+        "DiffusionAnisotropyType": _word(plane.attributes.get("DiffusionAnisotropyType")),
         "Component": component(plane).value,
         "EchoPlanar": "YES" if is_echo_planar(plane) else "NO",
         "Excitation": _excitation(plane),

@@ -1,0 +1,104 @@
+"""A rule of sequence detection, and the tests that rules are made of."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.domain.sequence import SequenceLabel
+from service.stages.volume_traits import Trait, Traits
+
+# Returns what the test has found in the trait, None if it fails.
+Test = Callable[[Trait], str | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: votes for or against a label when all its tests pass.
+
+    Attributes
+    ----------
+    rule_id : str
+        Stable identifier, shown as evidence.
+    label : SequenceLabel
+        What the rule votes about.
+    weight : float
+        Log-odds; negative is a vote against the label. 3 is a hint, 6 settles the matter unless
+        something stronger speaks, 9 and more overrule.
+    source : str
+        Where the fact comes from.
+    tests : tuple of (trait, test)
+        All must pass, on traits that are known. What the first finds is shown as evidence.
+    """
+
+    rule_id: str
+    label: SequenceLabel
+    weight: float
+    source: str
+    tests: tuple[tuple[str, Test], ...]
+
+    @property
+    def attribute(self) -> str:
+        """The trait that the rule is mainly about."""
+        return self.tests[0][0]
+
+    def finding(self, traits: Traits) -> str | None:
+        """Return what the first test has found, None if the rule does not hold."""
+        findings = [test(traits[trait]) if trait in traits else None for trait, test in self.tests]
+        return None if None in findings else findings[0]
+
+
+def one_of(*words: str) -> Test:
+    """Pass if the trait is, or contains, one of these words."""
+
+    def test(trait: Trait) -> str | None:
+        return next((word for word in _words(trait) if word in words), None)
+
+    return test
+
+
+def none_of(*words: str) -> Test:
+    """Pass if the trait neither is nor contains any of these words."""
+
+    def test(trait: Trait) -> str | None:
+        return None if set(words) & set(_words(trait)) else f"not {words[0]}"
+
+    return test
+
+
+def matches(pattern: str) -> Test:
+    """Pass if the regular expression is found in the trait, or in one of its words."""
+    compiled = re.compile(pattern)
+
+    def test(trait: Trait) -> str | None:
+        found = (compiled.search(word) for word in _words(trait))
+        return next((match[0] for match in found if match), None)
+
+    return test
+
+
+def between(low: float, high: float) -> Test:
+    """Pass if the trait is a number in this closed range."""
+
+    def test(trait: Trait) -> str | None:
+        return f"{trait:g}" if isinstance(trait, float) and low <= trait <= high else None
+
+    return test
+
+
+def _words(trait: Trait) -> tuple[str, ...]:
+    return trait if isinstance(trait, tuple) else (str(trait),)
+
+
+# Sources.
+STANDARD = "DICOM PS3.3 C.8.3.1 and C.8.13"
+SIEMENS = "dcm2niix notes on Siemens"
+GE = "dcm2niix notes on GE"
+PHILIPS = "dcm2niix notes on Philips"
+VENDORS = "dcm2niix notes on several vendors"
+PHYSICS = "domain knowledge"
+NAMES = "usual names of series, several languages"
+
+# Tests that many rules share.
+GRADIENT_ECHO = (("Excitation", one_of("GR")), ("EchoPlanar", one_of("NO")))
+SPIN_ECHO = (("Excitation", one_of("SE")), ("EchoPlanar", one_of("NO")))
+MAGNITUDE = ("Component", one_of("MAGNITUDE"))
