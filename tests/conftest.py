@@ -1,5 +1,6 @@
-"""Fixtures that every group of tests shares."""
+"""Fixtures that every group of tests shares, and the word about groups that did not run."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,20 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real studies: the folder ../shared/data is not beside this checkout")
     return SHARED_DATA
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every group of tests that did not run, how many, and what it lacked."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(_reason(report) for report in skipped)
+    if not reasons:
+        terminalreporter.section("every group of tests ran")
+        return
+    terminalreporter.section("groups of tests that did not run")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count} tests: {reason}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
