@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import __version__
 from service.bootstrap.gateway import Gateway
 from service.domain.report import RESEARCH_USE_NOTICE
-from service.entrypoints.api import health_routes, job_routes, problems, study_routes
+from service.entrypoints.api import health_routes, job_routes, openapi, problems, study_routes
 from service.entrypoints.api.metrics import request_seconds
 
 _log = structlog.get_logger(__name__)
@@ -39,21 +39,8 @@ def create_app(gateway: Gateway) -> FastAPI:
     for door in (study_routes, job_routes, health_routes):
         app.include_router(door.router)
     app.add_middleware(RequestLog)
-    _document_problems(app)
+    openapi.install(app)
     return app
-
-
-def _document_problems(app: FastAPI) -> None:
-    """Put the schema of problem details where the documented errors refer to it."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = generate()
-        schema = problems.Problem.model_json_schema()
-        document["components"]["schemas"].setdefault("Problem", schema)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
 
 
 class RequestLog:

@@ -26,6 +26,18 @@ JobId = Annotated[str, PathParameter(description="Identifier of the job.", examp
 # A browser that lost the stream waits this long before it asks again.
 RECONNECT_MS = 2000
 
+REPORT_EXAMPLE = {
+    "application/json": {
+        "example": {
+            "schema_version": "1.0",
+            "result": "no_thrombus_found",
+            "findings": [],
+            "missing_roles": ["TOF"],
+            "warnings": [],
+        }
+    }
+}
+
 
 def binary(media_type: str, description: str) -> dict[int | str, dict[str, Any]]:
     """Return OpenAPI responses of a result file, and of its absence."""
@@ -125,7 +137,8 @@ async def _events(gateway: Gateway, job: Job, last_event_id: int | None) -> Asyn
     summary="Get the detection report",
     response_model=DetectionReport,
     response_class=FileResponse,
-    responses=documented(404, 503),
+    response_description="What was found, and everything about how",
+    responses={200: {"content": REPORT_EXAMPLE}, **documented(404, 503)},
 )
 def get_report(job_id: JobId, gateway: GatewayOf) -> FileResponse:
     """Return the JSON report, which every succeeded job has, a negative one too."""

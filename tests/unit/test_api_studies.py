@@ -1,0 +1,249 @@
+"""POST /segment, POST /classify, GET /models: what goes in, and every way it is refused."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from service.domain.geometry import Geometry
+from service.domain.job import JobState
+from service.domain.volume import Volume
+from tests.api import ApiWorld
+from tests.strategies import mr_series, uid, write_instances
+
+BOUNDARY = b"limit"
+MULTIPART = {"content-type": "multipart/form-data; boundary=limit"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[ApiWorld]:
+    with ApiWorld(tmp_path, max_upload_bytes=300_000, max_files=60) as world:
+        yield world
+
+
+def swi(tmp_path: Path) -> list[Path]:
+    """Write a small susceptibility series as DICOM files."""
+    grid = Geometry.from_components(
+        origin=(0, 0, 0), axes=np.eye(3)[::-1], spacing=(2, 1, 1), shape=(8, 16, 16)
+    )
+    voxels = np.arange(8 * 16 * 16).reshape(8, 16, 16)
+    series = mr_series(
+        Volume(voxels, grid),
+        SeriesInstanceUID=uid("swi"),
+        SeriesDescription="SWI_Images",
+        Manufacturer="SIEMENS",
+        ImageType=["ORIGINAL", "PRIMARY", "M", "SWI", "NORM", "DIS2D"],
+        ScanningSequence="GR",
+        SequenceName="*swi3d1r",
+        MRAcquisitionType="3D",
+        EchoTime=20.0,
+        RepetitionTime=28.0,
+        FlipAngle=15.0,
+        PatientName="DOE^JANE",
+    )
+    return write_instances(series, tmp_path / "swi")
+
+
+def zipped(paths: list[Path]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for path in paths:
+            archive.write(path, f"DOE_JANE/{path.name}")
+    return stream.getvalue()
+
+
+def files(*contents: bytes) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("files", ("DOE_JANE.dcm", content)) for content in contents]
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "instance", "code", "fixed_by"}
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert problem["type"] == f"urn:thrombolens:problem:{code.lower().replace('_', '-')}"
+    assert "DOE" not in answer.text
+
+
+def test_many_files_become_one_queued_job(world: ApiWorld) -> None:
+    answer = world.client.post("/segment", files=files(b"one", b"two"))
+    assert answer.status_code == 202
+    view = answer.json()
+    assert answer.headers["location"] == f"/jobs/{view['job_id']}"
+    assert (view["state"], view["model"]) == ("QUEUED", "net:1.0.0")
+    upload = world.gateway.folders.upload(view["job_id"])
+    assert [path.read_bytes() for path in sorted(upload.iterdir())] == [b"one", b"two"]
+    assert world.gateway.database.get(view["job_id"]).state is JobState.QUEUED
+    assert world.client.get(answer.headers["location"]).json() == view
+
+
+def test_a_zip_is_unpacked_and_names_are_forgotten(world: ApiWorld, tmp_path: Path) -> None:
+    paths = swi(tmp_path)
+    answer = world.client.post("/segment", files=files(zipped(paths)), data={"model": "net:1.0.0"})
+    upload = world.gateway.folders.upload(answer.json()["job_id"])
+    assert len(list(upload.iterdir())) == len(paths)
+    assert all(path.name.isdecimal() for path in upload.iterdir())
+
+
+@pytest.mark.parametrize("media_type", ["application/zip", "application/octet-stream"])
+def test_the_body_may_be_one_file(world: ApiWorld, media_type: str, tmp_path: Path) -> None:
+    answer = world.client.post(
+        "/segment?model=net",
+        content=zipped(swi(tmp_path)),
+        headers={"content-type": media_type},
+    )
+    assert answer.status_code == 202
+
+
+def test_a_broker_that_is_down_does_not_lose_the_study(tmp_path: Path) -> None:
+    with ApiWorld(tmp_path, broker_url="redis://127.0.0.1:1/0") as world:
+        answer = world.client.post("/segment", files=files(b"one"))
+        assert answer.status_code == 202
+        assert world.client.get(answer.headers["location"]).json()["state"] == "QUEUED"
+        assert_problem(world.client.get("/health/ready"), 503, "BROKER_UNAVAILABLE")
+
+
+def test_an_unknown_model_is_refused_and_nothing_is_kept(world: ApiWorld) -> None:
+    answer = world.client.post("/segment", files=files(b"one"), data={"model": "nope"})
+    assert_problem(answer, 422, "UNKNOWN_MODEL")
+    assert "net:1.0.0" in answer.json()["detail"]
+    assert world.kept() == []
+
+
+def part(name: str, content: bytes, filename: str | None = None) -> bytes:
+    disposition = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename else "")
+    head = f"--limit\r\nContent-Disposition: {disposition}\r\n\r\n".encode()
+    return head + content + b"\r\n"
+
+
+WHOLE = part("files", b"x" * 50, "a") + b"--limit--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (WHOLE[:-12], MULTIPART),
+        (WHOLE[:40], MULTIPART),
+        (b"no boundary here", MULTIPART),
+        (WHOLE, {"content-type": "multipart/form-data"}),
+        (WHOLE, {"content-type": "text/plain"}),
+        (WHOLE, {}),
+        (part("model", b"m" * 300) + WHOLE, MULTIPART),
+    ],
+)
+@pytest.mark.parametrize("door", ["/segment", "/classify"])
+def test_a_malformed_body_is_refused(
+    world: ApiWorld, door: str, body: bytes, headers: dict[str, str]
+) -> None:
+    answer = world.client.post(door, content=body, headers=headers)
+    assert_problem(answer, 400, "MALFORMED_UPLOAD")
+    assert world.kept() == []
+
+
+@pytest.mark.parametrize("door", ["/segment", "/classify"])
+def test_nothing_and_empty_files_are_refused(world: ApiWorld, door: str) -> None:
+    only_field = part("model", b"net") + b"--limit--\r\n"
+    assert_problem(world.client.post(door, content=only_field, headers=MULTIPART), 422, "NOT_DICOM")
+    assert_problem(world.client.post(door, files=files(b"")), 422, "NOT_DICOM")
+    assert world.kept() == []
+
+
+def unsafe_zip() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("../DOE_JANE.dcm", b"x")
+    return stream.getvalue()
+
+
+def bomb() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(70 << 20))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (unsafe_zip(), 422, "UNSAFE_ARCHIVE"),
+        (bomb(), 422, "UNSAFE_ARCHIVE"),
+        (b"PK\x03\x04 broken", 422, "CORRUPT_ARCHIVE"),
+        (b"x" * 300_001, 413, "LIMIT_EXCEEDED"),
+    ],
+    ids=["names", "bomb", "corrupt", "large"],
+)
+@pytest.mark.parametrize("door", ["/segment", "/classify"])
+def test_bad_uploads_are_refused_by_name(
+    world: ApiWorld, door: str, content: bytes, status: int, code: str
+) -> None:
+    assert_problem(world.client.post(door, files=files(content)), status, code)
+    assert world.kept() == []
+
+
+def test_size_is_counted_where_it_is_not_announced(world: ApiWorld) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield part("files", b"", "a")[:-2]
+        for _ in range(400):
+            yield b"x" * 1000
+
+    answer = world.client.post("/segment", content=pieces(), headers=MULTIPART)
+    assert_problem(answer, 413, "LIMIT_EXCEEDED")
+    assert world.kept() == []
+
+
+def test_too_many_files_are_refused(world: ApiWorld) -> None:
+    answer = world.client.post("/segment", files=files(*[b"x"] * 61))
+    assert_problem(answer, 413, "LIMIT_EXCEEDED")
+    assert "60 files" in answer.json()["detail"]
+
+
+def test_classify_says_what_would_be_used_and_why(world: ApiWorld, tmp_path: Path) -> None:
+    answer = world.client.post("/classify", files=files(zipped(swi(tmp_path)), b"read me"))
+    assert answer.status_code == 200, answer.text
+    view = answer.json()
+    (volume,) = view["volumes"]
+    assert (volume["label"], volume["role"], volume["slices"]) == ("SWI", "SUSC", 8)
+    assert volume["confidence"] > 0.5
+    assert volume["evidence"]
+    assert view["missing_roles"] == ["PHASE", "DWI", "ADC", "FLAIR", "TOF"]
+    assert view["ignored_files"] == 1
+    assert "DOE" not in answer.text
+    assert world.kept() == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "code"), [((b"no", b"dicom"), "NOT_DICOM"), ((b"",), "NOT_DICOM")]
+)
+def test_classify_refuses_what_is_no_study(
+    world: ApiWorld, contents: tuple[bytes, ...], code: str
+) -> None:
+    assert_problem(world.client.post("/classify", files=files(*contents)), 422, code)
+
+
+def test_classify_names_a_truncated_file(world: ApiWorld, tmp_path: Path) -> None:
+    whole = swi(tmp_path)[0].read_bytes()
+    answer = world.client.post("/classify", files=files(whole[:-200]))
+    assert_problem(answer, 422, "TRUNCATED_FILE")
+
+
+def test_models_are_listed_with_what_was_measured(world: ApiWorld) -> None:
+    (model,) = world.client.get("/models").json()["models"]
+    assert (model["name"], model["version"], model["default"]) == ("net", "1.0.0", True)
+    assert model["roles"] == ["SUSC", "PHASE", "DWI", "ADC", "FLAIR", "TOF"]
+
+
+def test_a_broken_model_folder_is_the_operators_problem(world: ApiWorld) -> None:
+    (world.models / "net" / "1.0.0" / "model.json").write_text("{")
+    assert_problem(world.client.get("/models"), 503, "INVALID_MODEL")
+
+
+def test_a_job_that_cannot_be_stored_leaves_no_upload(world: ApiWorld) -> None:
+    with world.broken_database():
+        answer = world.client.post("/segment", files=files(b"one"))
+    assert_problem(answer, 503, "JOB_DATABASE_UNAVAILABLE")
+    assert world.kept() == []
