@@ -7,13 +7,14 @@ first, so that every plane carries what holds for it. Values that cannot be read
 from collections.abc import Iterable, Mapping
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 from service.adapters.mosaics import is_mosaic, tiles_of
 from service.adapters.private_elements import plain_value, private_facts
 from service.domain.study import FactValue, PlaneFacts, Vector
 
 # What sequence detection and volume assembly look at; never who the patient is.
-FACT_KEYWORDS = (
+_FACT_KEYWORDS = (
     *("SOPClassUID", "Modality", "Manufacturer", "ManufacturerModelName", "SoftwareVersions"),
     *("MagneticFieldStrength", "BodyPartExamined", "FrameOfReferenceUID", "NumberOfFrames"),
     *("ImageType", "FrameType", "ComplexImageComponent", "AcquisitionContrast"),
@@ -51,15 +52,20 @@ _FUNCTIONAL_GROUPS = (
     *("UnassignedPerFrameConvertedAttributesSequence",),
 )
 # Siemens XA keeps its private elements in a sequence of their own.
-_SIEMENS_GROUPS = ((0x0021, 0x10FE), (0x0021, 0x11FE))
+_SIEMENS_GROUPS = frozenset({Tag(0x0021, 0x10FE), Tag(0x0021, 0x11FE)})
 # Philips keeps the header of the corresponding classic image here; it has the true ImageType.
-_PHILIPS_GROUPS = ((0x2005, 0x140F), (0x2005, 0x100F))
+_PHILIPS_TAGS = frozenset({Tag(0x2005, 0x140F), Tag(0x2005, 0x100F)})
 PHILIPS_IMAGE_TYPE = "2005,140F"
+
+_FACT_TAGS = {Tag(keyword): keyword for keyword in _FACT_KEYWORDS}
+_GEOMETRY_TAGS = {Tag(keyword): keyword for keyword in _GEOMETRY_KEYWORDS}
+_GROUP_TAGS = frozenset(Tag(keyword) for keyword in _FUNCTIONAL_GROUPS) | _SIEMENS_GROUPS
+_IMAGE_TYPE_TAGS = {Tag("ImageType"): "ImageType"}
 
 
 def header_facts(dataset: Dataset) -> dict[str, FactValue]:
     """Return the known public and private elements at the top level of a data set."""
-    return _known_values(dataset, FACT_KEYWORDS) | private_facts(dataset)
+    return _known_values(dataset, _FACT_TAGS) | private_facts(dataset)
 
 
 def planes_of(dataset: Dataset) -> tuple[PlaneFacts, ...]:
@@ -76,7 +82,7 @@ def planes_of(dataset: Dataset) -> tuple[PlaneFacts, ...]:
         One for a classic image, one a frame of an enhanced one, one a tile of a mosaic. A mosaic
         whose layout cannot be read is one plane without a position.
     """
-    top = header_facts(dataset) | _known_values(dataset, _GEOMETRY_KEYWORDS)
+    top = header_facts(dataset) | _known_values(dataset, _GEOMETRY_TAGS)
     if "PerFrameFunctionalGroupsSequence" in dataset:
         return tuple(_frames(dataset, top))
     if is_mosaic(top):
@@ -95,39 +101,34 @@ def _frames(dataset: Dataset, top: Mapping[str, FactValue]) -> Iterable[PlaneFac
 def _group_facts(item: Dataset) -> dict[str, FactValue]:
     """Return all known values of one item of functional groups, nested groups included."""
     facts: dict[str, FactValue] = {}
-    for keyword in _FUNCTIONAL_GROUPS:
-        for group in item.get(keyword) or ():
-            facts |= header_facts(group) | _known_values(group, _GEOMETRY_KEYWORDS)
+    for tag in item.keys() & _GROUP_TAGS:
+        for group in _items(item, tag):
+            facts |= header_facts(group) | _known_values(group, _GEOMETRY_TAGS)
             facts |= _group_facts(group)
-    for tag in _SIEMENS_GROUPS:
-        for group in _private_items(item, tag):
-            facts |= private_facts(group)
-    for tag in _PHILIPS_GROUPS:
-        for group in _private_items(item, tag):
-            image_type = _known_values(group, ("ImageType",)).get("ImageType", ())
+    for tag in item.keys() & _PHILIPS_TAGS:
+        for group in _items(item, tag):
+            image_type = _known_values(group, _IMAGE_TYPE_TAGS).get("ImageType", ())
             facts[PHILIPS_IMAGE_TYPE] = image_type
     return facts
 
 
-def _private_items(item: Dataset, tag: tuple[int, int]) -> list[Dataset]:
-    if tag not in item or item[tag].VR != "SQ":
-        return []
-    return list(item[tag].value)
+def _items(item: Dataset, tag: BaseTag) -> list[Dataset]:
+    element = item[tag]
+    return list(element.value) if element.VR == "SQ" and element.value else []
 
 
-def _known_values(dataset: Dataset, keywords: Iterable[str]) -> dict[str, FactValue]:
+def _known_values(dataset: Dataset, keywords: Mapping[BaseTag, str]) -> dict[str, FactValue]:
     facts = {}
-    for keyword in keywords:
-        if keyword in dataset:
-            value = _read(dataset, keyword)
-            if value is not None:
-                facts[keyword] = value
+    for tag in dataset.keys() & keywords.keys():
+        value = _read(dataset, tag)
+        if value is not None:
+            facts[keywords[tag]] = value
     return facts
 
 
-def _read(dataset: Dataset, keyword: str) -> FactValue | None:
+def _read(dataset: Dataset, tag: BaseTag) -> FactValue | None:
     try:
-        return plain_value(dataset[keyword].value)
+        return plain_value(dataset[tag].value)
     except (ValueError, TypeError, OverflowError):
         # The bytes are not what the value representation promises.
         return None

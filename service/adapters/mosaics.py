@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from service.adapters.private_elements import find_private, plain_value
+from service.adapters.private_elements import PrivateElement, find_private, plain_value
 from service.domain.study import FactValue, PlaneFacts, Vector
 
 SIEMENS_COUNT = "0019,100A"
 UIH_COUNT = "0065,1050"
+_UIH_FRAMES = PrivateElement("0065,1051", "IMAGE PRIVATE HEADER", "SQ")
+_CSA_IMAGE_HEADER = PrivateElement("0029,1010", "SIEMENS CSA HEADER", "OB")
 _MOSAIC_TOKENS = {"MOSAIC", "VFRAME"}
 _CSA_SIGNATURE = b"SV10"
 
@@ -103,7 +105,7 @@ def _siemens_layout(dataset: Dataset, facts: Mapping[str, FactValue]) -> _Layout
 def _uih_layout(dataset: Dataset, facts: Mapping[str, FactValue]) -> _Layout | None:
     """Positions of the tiles and their number down and across."""
     count = facts.get(UIH_COUNT)
-    frames = find_private(dataset, "0065,1051", "IMAGE PRIVATE HEADER")
+    frames = find_private(dataset, _UIH_FRAMES)
     if not isinstance(count, float | int) or frames is None or frames.VR != "SQ":
         return None
     positions = [plain_value(item.get("ImagePositionPatient")) for item in frames.value]
@@ -129,7 +131,7 @@ def _vector(values: Sequence[object] | npt.NDArray[np.float64]) -> Vector:
 
 def _slice_normal(dataset: Dataset) -> npt.NDArray[np.float64] | None:
     """Direction from one tile's slice to the next, from the Siemens CSA image header."""
-    header = find_private(dataset, "0029,1010", "SIEMENS CSA HEADER")
+    header = find_private(dataset, _CSA_IMAGE_HEADER)
     if header is None or not isinstance(header.value, bytes):
         return None
     texts = csa_values(header.value, "SliceNormalVector")

@@ -6,8 +6,9 @@ an archive has turned into VR UN are bytes, decoded by the VR that the vendor ga
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -36,11 +37,29 @@ class PrivateElement:
     creator: str
     vr: str
 
-    @property
+    @cached_property
     def customary_tag(self) -> BaseTag:
         """The tag that the vendor's scanners use."""
         group, element = self.key.split(",")
         return Tag(int(group, 16), int(element, 16))
+
+    def tag_in(self, dataset: Dataset, creators: Mapping[int, str] | None) -> BaseTag | None:
+        """Return the tag of this element in a data set, None if it is not there.
+
+        Parameters
+        ----------
+        creators : mapping or None
+            Private creators of its group by block, upper case; None if the data set has no
+            element of the group.
+        """
+        if creators is None:
+            return None
+        customary = self.customary_tag
+        for block, name in creators.items():
+            tag = Tag(customary.group, block << 8 | customary.element & 0xFF)
+            if name.startswith(self.creator) and tag in dataset:
+                return tag
+        return customary if not creators and customary in dataset else None
 
 
 PRIVATE_ELEMENTS = (
@@ -69,49 +88,33 @@ PRIVATE_ELEMENTS = (
     PrivateElement("0065,102D", "IMAGE PRIVATE HEADER", "ST"),  # UIH sequence display name
     PrivateElement("0065,1050", "IMAGE PRIVATE HEADER", "DS"),  # UIH slices in a grid
 )
+_KNOWN_GROUPS = {known.customary_tag.group for known in PRIVATE_ELEMENTS}
 
 
 def private_facts(dataset: Dataset) -> dict[str, FactValue]:
     """Return the known private elements at the top level of a data set, by customary tag."""
-    if not any(tag.is_private for tag in dataset.keys()):  # noqa: SIM118 - iterating parses values
-        return {}
+    groups = {tag.group for tag in dataset.keys() if tag.is_private}  # noqa: SIM118 - iterating a data set reads its values
+    creators = {group: _creators(dataset, group) for group in groups & _KNOWN_GROUPS}
     facts = {}
     for known in PRIVATE_ELEMENTS:
-        element = find_private(dataset, known.key, known.creator)
-        value = None if element is None else _plain(element, known.vr)
+        tag = known.tag_in(dataset, creators.get(known.customary_tag.group))
+        value = None if tag is None else _plain(dataset[tag], known.vr)
         if value is not None:
             facts[known.key] = value
     return facts
 
 
-def find_private(dataset: Dataset, key: str, creator: str) -> DataElement | None:
-    """Return the private element of this customary tag and creator, None if there is none.
-
-    Parameters
-    ----------
-    key : str
-        ``gggg,eeee``.
-    creator : str
-        Start of the private creator, upper case.
-    """
-    customary = PrivateElement(key, creator, "UN").customary_tag
-    creators = _creators(dataset, customary.group)
-    for block, name in creators.items():
-        tag = Tag(customary.group, block << 8 | customary.element & 0xFF)
-        if name.startswith(creator) and tag in dataset:
-            return dataset[tag]
-    if not creators and customary in dataset:
-        return dataset[customary]
-    return None
+def find_private(dataset: Dataset, wanted: PrivateElement) -> DataElement | None:
+    """Return a private element, None if the data set has none."""
+    tag = wanted.tag_in(dataset, _creators(dataset, wanted.customary_tag.group))
+    return None if tag is None else dataset[tag]
 
 
 def _creators(dataset: Dataset, group: int) -> dict[int, str]:
     """Return the private creators of a group by block, upper case."""
-    tags = [tag for tag in dataset.keys() if tag.group == group and 0x10 <= tag.element <= 0xFF]  # noqa: SIM118 - iterating parses values
+    tags = [tag for tag in dataset.keys() if tag.group == group and 0x10 <= tag.element <= 0xFF]  # noqa: SIM118 - iterating a data set reads its values
     values = {tag.element: dataset[tag].value for tag in tags}
-    return {
-        block: value.strip().upper() for block, value in values.items() if isinstance(value, str)
-    }
+    return {block: str(value).strip().upper() for block, value in values.items() if value}
 
 
 def _plain(element: DataElement, vr: str) -> FactValue | None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.domain.geometry import Geometry
@@ -111,7 +111,7 @@ def _wrong_weighting(
 def _pool(judged: Sequence[ClassifiedVolume]) -> list[_Candidate]:
     """Return what can play a role: single volumes, and the directions of one shell together."""
     pool = []
-    shells: dict[object, list[int]] = defaultdict(list)
+    shells: dict[tuple[str, float], list[int]] = defaultdict(list)
     for index, found in enumerate(judged):
         if found.rejection is not None:
             continue
@@ -122,16 +122,12 @@ def _pool(judged: Sequence[ClassifiedVolume]) -> list[_Candidate]:
     return [*pool, *(_candidate(indices, judged) for indices in shells.values())]
 
 
-def _shell(found: ClassifiedVolume, known: Mapping[object, object]) -> tuple[str, float]:
+def _shell(found: ClassifiedVolume, known: Iterable[tuple[str, float]]) -> tuple[str, float]:
     """Return the series and the b-value of an earlier direction of the same shell, else its own."""
     series, own = found.volume.series.series_instance_uid, b_value(found.volume.planes[0]) or 0.0
-    for key in known:
-        if (
-            isinstance(key, tuple)
-            and key[0] == series
-            and abs(key[1] - own) <= SHELL_TOLERANCE * own
-        ):
-            return series, key[1]
+    for other_series, other in known:
+        if other_series == series and abs(other - own) <= SHELL_TOLERANCE * own:
+            return series, other
     return series, own
 
 
@@ -240,13 +236,9 @@ def _settle(
 ) -> None:
     """Write the winner's role and the losers' rejection into the list."""
     winner = ranked[0]
-    if (
-        len(winner.members) > 1
-        or winner.found.classification.label is SequenceLabel.DWI_DIRECTIONAL
-    ):
-        reason = (
-            f"one of {len(winner.members)} directions whose geometric mean is the trace; {reason}"
-        )
+    if winner.found.classification.label is SequenceLabel.DWI_DIRECTIONAL:
+        count = len(winner.members)
+        reason = f"no trace image, {count} directions to compute one from; {reason}"
     for index in winner.members:
         judged[index] = replace(judged[index], role=role, role_reason=reason)
     detail = f"{role} is {winner.found.volume.volume_id}: {reason}"

@@ -5,7 +5,7 @@ volume of a fitting label (`assign_roles`).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 from service.domain.errors import GeometryError
 from service.domain.sequence import Classification, Evidence, SequenceLabel
@@ -23,17 +23,8 @@ from service.stages.plane_grid import regular_grid
 from service.stages.plane_traits import image_type
 from service.stages.sequence_rules import PRIOR, RULES
 from service.stages.split_series import split_series
-from service.stages.volume_traits import Traits, volume_traits
+from service.stages.volume_traits import Traits, series_traits, volume_traits
 
-# MR Image, Enhanced MR, Legacy Converted Enhanced MR, Enhanced MR Color.
-MR_IMAGE_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.4",
-        "1.2.840.10008.5.1.4.1.1.4.1",
-        "1.2.840.10008.5.1.4.1.1.4.4",
-        "1.2.840.10008.5.1.4.1.1.4.3",
-    }
-)
 # Weight of a fact that needs no vote.
 SETTLED = 20.0
 
@@ -53,23 +44,21 @@ def detect_sequences(study: StudyFacts, *, min_slices: int = 5) -> DetectedSeque
     DetectedSequences
         All volumes in the order of the series; each has a role or a reason why not.
     """
-    found = [
-        _classified(volume, siblings, min_slices)
-        for siblings in map(split_series, study.series)
-        for volume in siblings
-    ]
+    found: list[ClassifiedVolume] = []
+    for series in study.series:
+        found.extend(_classified(series, min_slices))
     return assign_roles(found)
 
 
-def _classified(
-    volume: VolumeFacts, siblings: Sequence[VolumeFacts], min_slices: int
-) -> ClassifiedVolume:
-    if not volume.planes:
-        return ClassifiedVolume(
-            volume, _not_an_image(volume.series), rejection=_no_image(volume.series)
-        )
-    traits = volume_traits(volume, volume.planes[len(volume.planes) // 2], siblings)
-    return ClassifiedVolume(volume, classify(traits), rejection=_excluded(volume, min_slices))
+def _classified(series: SeriesFacts, min_slices: int) -> Iterator[ClassifiedVolume]:
+    volumes = split_series(series)
+    if not series.planes:
+        yield ClassifiedVolume(volumes[0], _not_an_image(series), rejection=_no_image(series))
+        return
+    of_series = series_traits(series, volumes)
+    for volume in volumes:
+        classification = classify(volume_traits(volume, of_series))
+        yield ClassifiedVolume(volume, classification, rejection=_excluded(volume, min_slices))
 
 
 def classify(traits: Traits) -> Classification:

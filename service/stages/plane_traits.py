@@ -98,7 +98,7 @@ def is_echo_planar(plane: PlaneFacts) -> bool:
         return declared == "YES"
     scanning = tokens_of(plane.attributes.get("ScanningSequence"))
     options = tokens_of(plane.attributes.get("ScanOptions"))
-    factor_name = re.search(r"\bdwise\b|\bepi|^\*?ep[_2f]|feepi", sequence_name(plane))
+    factor_name = re.search(r"\bdwise\b|\bepi|^\*?ep[_2fs]|feepi", sequence_name(plane))
     return "EP" in scanning or "EPI_GEMS" in options or factor_name is not None
 
 

@@ -102,3 +102,5 @@ NAMES = "usual names of series, several languages"
 GRADIENT_ECHO = (("Excitation", one_of("GR")), ("EchoPlanar", one_of("NO")))
 SPIN_ECHO = (("Excitation", one_of("SE")), ("EchoPlanar", one_of("NO")))
 MAGNITUDE = ("Component", one_of("MAGNITUDE"))
+# Where names are the evidence, the header must at least not contradict them.
+MAYBE_GRADIENT_ECHO = (("Excitation", none_of("SE")), ("EchoPlanar", one_of("NO")))

@@ -21,7 +21,7 @@ _MAPS = ("ADC", "EADC", "FA", "COLFA", "RA", "VR", "GFA")
 
 _WORDS = r"\b(dwi|diff\w*|difu\w*|trace\w*|isotrop\w*)\b|\bb ?[= ]?(800|1000)\b"
 _TENSOR_WORDS = r"\b(dti|tensor|mddw|dir ?\d+)\b"
-_ADC_WORDS = r"\b(adc|dadc)\b|\bapparent\w* diff\w*"
+_ADC_WORDS = r"\b(adc|dadc|avdc)\b|\bapparent\w* diff\w*|\baverage dc\b"
 _EADC_WORDS = r"\beadc\b|\bexp(onential)? ?(adc|apparent)|\badc exp"
 _ANISOTROPY_WORDS = r"\b(fa|colfa|fractional|anisotrop\w*)\b"
 
@@ -74,16 +74,16 @@ DIFFUSION_RULES = (
         (("Text", matches(_TENSOR_WORDS)), ("Weighting", one_of("WEIGHTED"))),
     ),
     Rule("adc-type", L.ADC, 9, VENDORS, (("ImageType", one_of("ADC", "ADC_UNSPECIFIED")),)),
-    Rule("adc-words", L.ADC, 6, NAMES, (("Text", matches(_ADC_WORDS)), _DERIVED)),
+    Rule("adc-words", L.ADC, 12, NAMES, (("Text", matches(_ADC_WORDS)), _DERIVED)),
     # Lesions are bright on exponential maps and dark on ADC maps: never to be mixed up.
     Rule(
         "eadc-type",
         L.EADC,
-        18,
+        30,
         VENDORS,
         (("ImageType", one_of("EADC", "EXP_ADC", "EXPONENTIAL")),),
     ),
-    Rule("eadc-words", L.EADC, 18, NAMES, (("Text", matches(_EADC_WORDS)),)),
+    Rule("eadc-words", L.EADC, 30, NAMES, (("Text", matches(_EADC_WORDS)),)),
     Rule(
         "anisotropy-type",
         L.DIFFUSION_DERIVED,

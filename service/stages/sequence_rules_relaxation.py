@@ -22,7 +22,7 @@ _NOT_EPI = ("EchoPlanar", one_of("NO"))
 
 _FLAIR_WORDS = r"\b(t2 ?)?flair\b|\bdark ?fluid\b|\btirm\b"
 _T2_WORDS = r"\bt2w?\b(?! ?(\*|star|flair|gre))"
-_T1_WORDS = r"\bt1w?\b|\bmp ?rage\b|\bbravo\b|\bspgr\b|\bmpr\b"
+_T1_WORDS = r"\bt1w?\b|\bmp ?rage\b|\bbravo\b|\bspgr\b"
 
 RELAXATION_RULES = (
     Rule(
@@ -60,6 +60,16 @@ RELAXATION_RULES = (
         8,
         NAMES,
         (("Text", matches(r"\bt1 ?\w* ?flair\b")), ("EchoTime", between(1, 45))),
+    ),
+    # A short inversion time nulls fat (STIR), two null fluid and white matter.
+    Rule("stir-physics", L.FLAIR, -9, PHYSICS, (("InversionTime", between(60, 300)),)),
+    Rule("stir-words", L.OTHER_MR, 9, NAMES, (("Text", matches(r"\bstir\b")),)),
+    Rule(
+        "double-inversion-words",
+        L.OTHER_MR,
+        12,
+        NAMES,
+        (("Text", matches(r"\bdir\b|\bdouble inversion\b")), _NOT_EPI),
     ),
     Rule(
         "t2-physics",

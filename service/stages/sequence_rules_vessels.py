@@ -5,6 +5,7 @@ from service.stages.sequence_rule import (
     GE,
     GRADIENT_ECHO,
     MAGNITUDE,
+    MAYBE_GRADIENT_ECHO,
     NAMES,
     PHILIPS,
     PHYSICS,
@@ -33,11 +34,18 @@ _TOF_WORDS = r"\btof\w*|\btime of flight\b|\bangio\w*\b|\bmra\b"
 _NO_SWI_WORDS = r"^(?!.*(\bsw|\bmin ?ip)).*"
 _MIP_WORDS = r"^(?!.*(\bsw|\bmin ?ip)).*(\bmip\b|\bcollapse\w*|\bpjn\b|\bproj\w*)"
 _MIP_TYPES = r"^(MIP|MAX(IMUM)?[ _].*|PROJECTION IMAGE|VOLUME RENDERING)$"
-_FLOW_WORDS = r"\b(pca|phase contrast|venc\w*|flow|pc3d|inhance)\b"
+_CE_ANGIO_WORDS = r"\b(ce ?(mra|angio)\w*|twist|tricks|keyhole|bolus)\b"
+_FLOW_WORDS = r"\b(pca|phase contrast|venc\w*|flow(?! ?comp)|pc3d|inhance)\b"
 
 SUSCEPTIBILITY_RULES = (
     Rule("swi-type", L.SWI, 9, SIEMENS, (("ImageType", one_of("SWI")), MAGNITUDE)),
-    Rule("swi-words", L.SWI, 6, NAMES, (("Text", matches(_SWI_WORDS)), MAGNITUDE)),
+    Rule(
+        "swi-words",
+        L.SWI,
+        6,
+        NAMES,
+        (("Text", matches(_SWI_WORDS)), *MAYBE_GRADIENT_ECHO, MAGNITUDE),
+    ),
     Rule(
         "swi-sequence",
         L.SWI,
@@ -82,7 +90,13 @@ SUSCEPTIBILITY_RULES = (
         STANDARD,
         (("AcquisitionContrast", one_of("T2_STAR")), ("EchoPlanar", one_of("NO"))),
     ),
-    Rule("t2star-words", L.T2STAR, 4, NAMES, (("Text", matches(_T2STAR_WORDS)), MAGNITUDE)),
+    Rule(
+        "t2star-words",
+        L.T2STAR,
+        4,
+        NAMES,
+        (("Text", matches(_T2STAR_WORDS)), *MAYBE_GRADIENT_ECHO, MAGNITUDE),
+    ),
     Rule(
         "phase-physics",
         L.PHASE,
@@ -110,7 +124,13 @@ VESSEL_RULES = (
             MAGNITUDE,
         ),
     ),
-    Rule("tof-words", L.TOF, 5, NAMES, (("Text", matches(_TOF_WORDS)), MAGNITUDE)),
+    Rule(
+        "tof-words",
+        L.TOF,
+        5,
+        NAMES,
+        (("Text", matches(_TOF_WORDS)), *MAYBE_GRADIENT_ECHO, MAGNITUDE),
+    ),
     Rule("tof-option", L.TOF, 7, GE, (("ScanOptions", one_of("VASCTOF_GEMS", "TOF_GEMS")),)),
     Rule("tof-variant", L.TOF, 7, STANDARD, (("SequenceVariant", one_of("TOF")),)),
     Rule("tof-flag", L.TOF, 1.5, STANDARD, (("AngioFlag", one_of("Y")),)),
@@ -131,4 +151,13 @@ VESSEL_RULES = (
         (("AcquisitionContrast", one_of("FLOW_ENCODED")),),
     ),
     Rule("flow-words", L.OTHER_MR, 9, NAMES, (("Text", matches(_FLOW_WORDS)),)),
+    # With a contrast agent there is no inflow effect to see.
+    Rule("contrast-angio-words", L.OTHER_MR, 9, NAMES, (("Text", matches(_CE_ANGIO_WORDS)),)),
+    Rule(
+        "contrast-angio-physics",
+        L.TOF,
+        -6,
+        PHYSICS,
+        (("RepetitionTime", between(0.5, 9)), *GRADIENT_ECHO),
+    ),
 )

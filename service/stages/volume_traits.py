@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from service.domain.study import FactValue, PlaneFacts, SeriesFacts, VolumeFacts
+import numpy as np
+
+from service.domain.study import PlaneFacts, SeriesFacts, VolumeFacts
 from service.stages.plane_traits import (
     B0_LIMIT,
     Direction,
@@ -17,6 +19,7 @@ from service.stages.plane_traits import (
     sequence_name,
     tokens_of,
 )
+from service.stages.split_series import ORIENTATION_TOLERANCE
 
 # A trait is a number, a word, words, or absent.
 Trait = float | str | tuple[str, ...]
@@ -24,16 +27,17 @@ Traits = Mapping[str, Trait]
 
 # A series counts as diffusion-weighted from this b-value on (s/mm2).
 DIFFUSION_LIMIT = 200.0
+TWO_ECHOES = 2
 
 # ImageComments are left out: people write about patients there.
-_FREE_TEXT = ("SeriesDescription", "ProtocolName", "DerivationDescription")
+_FREE_TEXT = ("SeriesDescription", "DerivationDescription")
+_CODED = ("SequenceVariant", "ScanOptions")
+_WORDS = ("AcquisitionContrast", "MRAcquisitionType", "AngioFlag", "DiffusionAnisotropyType")
 _NUMBERS = {
     "RepetitionTime": ("RepetitionTime",),
     "EchoTime": ("EchoTime", "EffectiveEchoTime"),
     "InversionTime": ("InversionTime", "InversionTimes"),
     "FlipAngle": ("FlipAngle",),
-    "EchoTrainLength": ("EchoTrainLength",),
-    "MagneticFieldStrength": ("MagneticFieldStrength",),
 }
 _GRADIENT_ECHO_NAMES = re.compile(
     r"\b(fl|fm|tfl|fid|epfid\w*|fi|ffe|tfe|gre|spgr|fspgr)(?=[\d_ ]|$)"
@@ -41,19 +45,41 @@ _GRADIENT_ECHO_NAMES = re.compile(
 _SPIN_ECHO_NAMES = re.compile(r"\b(se|tse|spc|spcir|tir|tirm|fse|frfse|epse\w*|dwise)(?=[\d_ ]|$)")
 
 
-def volume_traits(
-    volume: VolumeFacts, plane: PlaneFacts, of_series: Sequence[VolumeFacts]
-) -> dict[str, Trait]:
+def series_traits(series: SeriesFacts, volumes: Sequence[VolumeFacts]) -> dict[str, Trait]:
+    """Return what the volumes of a series have in common, computed once for all of them.
+
+    Parameters
+    ----------
+    series : SeriesFacts
+        With at least one plane.
+    volumes : sequence of VolumeFacts
+        All volumes of the series.
+    """
+    b_values = (b_value(plane) for plane in series.planes)
+    types = (token for plane in series.planes for token in image_type(plane))
+    traits: dict[str, Trait] = {
+        "SeriesImageType": tuple(dict.fromkeys(types)),
+        "Orientations": float(len({volume.split.get("orientation") for volume in volumes})),
+        "StrongestBValue": max((value for value in b_values if value is not None), default=0.0),
+    }
+    times = {number(plane, "EchoTime", "EffectiveEchoTime") for plane in series.planes}
+    echoes = sorted(time for time in times if time is not None)
+    if echoes:
+        traits["LongestEchoTime"] = echoes[-1]
+    if len(echoes) == TWO_ECHOES:
+        traits["EchoStep"] = echoes[1] - echoes[0]
+    return traits
+
+
+def volume_traits(volume: VolumeFacts, of_series: Traits) -> dict[str, Trait]:
     """Return the traits of one volume.
 
     Parameters
     ----------
     volume : VolumeFacts
-        With at least one plane.
-    plane : PlaneFacts
-        One of its planes; they agree in what is read here.
-    of_series : sequence of VolumeFacts
-        All volumes of its series.
+        With at least one plane; its planes agree in what is read here.
+    of_series : mapping
+        The traits of its series.
 
     Returns
     -------
@@ -61,64 +87,63 @@ def volume_traits(
         By DICOM keyword where the trait is one, by a name in CamelCase where it is computed.
         Traits that nothing is known about are absent.
     """
+    plane = volume.planes[0]
     traits: dict[str, Trait | None] = {
+        **of_series,
         "ImageType": image_type(plane),
-        "SeriesImageType": _series_image_type(volume.series),
-        "Text": folded_words(plane.attributes.get(keyword) for keyword in _FREE_TEXT),
+        "Text": _free_text(plane),
         "SequenceName": sequence_name(plane),
-        "SequenceVariant": tokens_of(plane.attributes.get("SequenceVariant")),
-        "ScanOptions": tokens_of(plane.attributes.get("ScanOptions")),
-        "AcquisitionContrast": _word(plane.attributes.get("AcquisitionContrast")),
-        "MRAcquisitionType": _word(plane.attributes.get("MRAcquisitionType")),
-        "AngioFlag": _word(plane.attributes.get("AngioFlag")),
-        "AslLabel": _word(
-            plane.attributes.get("ASLContext") or plane.attributes.get("ASLTechniqueDescription")
-        ),
-        "DiffusionAnisotropyType": _word(plane.attributes.get("DiffusionAnisotropyType")),
+        "AslLabel": _word(plane, "ASLContext") or _word(plane, "ASLTechniqueDescription"),
         "Component": component(plane).value,
         "EchoPlanar": "YES" if is_echo_planar(plane) else "NO",
         "Excitation": _excitation(plane),
-        "Weighting": _weighting(plane, volume.series),
+        "Weighting": _weighting(plane, of_series["StrongestBValue"]),
         "Direction": direction(plane).value,
-        "Orientations": float(len({each.split.get("orientation") for each in of_series})),
-        "Rotating": _rotating(volume),
+        "Rotating": "YES" if _is_rotating(volume) else "NO",
     }
+    coded = {name: tokens_of(plane.attributes.get(name)) for name in _CODED}
+    words = {name: _word(plane, name) for name in _WORDS}
     numbers = {name: number(plane, *keywords) for name, keywords in _NUMBERS.items()}
-    known = {**traits, **numbers, **_echoes(volume.series)}
+    known = {**traits, **coded, **words, **numbers}
     return {name: value for name, value in known.items() if value is not None and value != ()}
 
 
-def _word(value: FactValue | None) -> str | None:
-    return str(value).strip().upper() if value is not None else None
+def _free_text(plane: PlaneFacts) -> str:
+    """Return what people called the series.
+
+    At GE the protocol is that of the whole examination, and says nothing about one series.
+    """
+    is_ge = str(plane.attributes.get("Manufacturer", "")).upper().startswith("GE ")
+    keywords = _FREE_TEXT if is_ge else (*_FREE_TEXT, "ProtocolName")
+    return folded_words(plane.attributes.get(keyword) for keyword in keywords)
 
 
-def _series_image_type(series: SeriesFacts) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(token for plane in series.planes for token in image_type(plane)))
+def _word(plane: PlaneFacts, keyword: str) -> str | None:
+    value = plane.attributes.get(keyword)
+    return None if value is None else str(value).strip().upper()
 
 
-def _excitation(plane: PlaneFacts) -> str | None:
-    """Return GR or SE: gradient or spin echo."""
+def _excitation(plane: PlaneFacts) -> str:
+    """Return GR or SE, gradient or spin echo; UNKNOWN where neither codes nor names tell."""
     scanning = tokens_of(plane.attributes.get("ScanningSequence"))
+    name = sequence_name(plane)
     if "GR" in scanning:
         return "GR"
     if "SE" in scanning:
         return "SE"
-    name = sequence_name(plane)
     if _GRADIENT_ECHO_NAMES.search(name):
         return "GR"
-    return "SE" if _SPIN_ECHO_NAMES.search(name) else None
+    return "SE" if _SPIN_ECHO_NAMES.search(name) else "UNKNOWN"
 
 
-def _weighting(plane: PlaneFacts, series: SeriesFacts) -> str:
+def _weighting(plane: PlaneFacts, strongest: Trait) -> str:
     """Return B0 or WEIGHTED, UNKNOWN for diffusion of unknown b-value, NONE without diffusion.
 
     Some vendors leave the b-value of b0 images out: in a series with weighted images, an image
     without one is b0.
     """
-    weightings = [b_value(each) for each in series.planes]
-    strongest = max((each for each in weightings if each is not None), default=0.0)
     own = b_value(plane)
-    if strongest >= DIFFUSION_LIMIT:
+    if isinstance(strongest, float) and strongest >= DIFFUSION_LIMIT:
         return "WEIGHTED" if (own or 0.0) > B0_LIMIT else "B0"
     says_diffusion = (
         "DIFFUSION" in image_type(plane)
@@ -130,22 +155,7 @@ def _weighting(plane: PlaneFacts, series: SeriesFacts) -> str:
     return "UNKNOWN" if own is None else "B0"
 
 
-def _echoes(series: SeriesFacts) -> dict[str, Trait | None]:
-    """Return how many echo times the series has, the longest, and the step of two (ms)."""
-    times = {number(plane, "EchoTime", "EffectiveEchoTime") for plane in series.planes}
-    echoes = sorted(time for time in times if time is not None)
-    return {
-        "EchoCount": float(len(echoes)),
-        "LongestEchoTime": echoes[-1] if echoes else None,
-        "EchoStep": echoes[1] - echoes[0] if len(echoes) == 2 else None,
-    }
-
-
-def _rotating(volume: VolumeFacts) -> str | None:
-    """Return YES if the planes of one volume have different orientations."""
-    cosines = {plane.orientation for plane in volume.planes if plane.orientation is not None}
-    spread = max(
-        (abs(a - b) for one in cosines for a, b in zip(one, next(iter(cosines)), strict=True)),
-        default=0.0,
-    )
-    return "YES" if spread > 0.01 else None
+def _is_rotating(volume: VolumeFacts) -> bool:
+    """Whether the planes of one volume have different orientations."""
+    cosines = np.array([p.orientation for p in volume.planes if p.orientation is not None])
+    return bool(len(cosines) > 0 and np.ptp(cosines, axis=0).max() > ORIENTATION_TOLERANCE)
