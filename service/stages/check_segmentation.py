@@ -17,8 +17,8 @@ from service.stages.write_segmentation import frame_sources
 
 # Viewers compare orientations to about this much (direction cosines).
 COSINE_TOLERANCE = 1e-3
-# A voxel of the object may lie this share of a voxel beside the mask's.
-VOXEL_TOLERANCE = 0.05
+# Scanners round positions; the object carries theirs, the mask the regular grid through them.
+POSITION_TOLERANCE_MM = 0.2
 # Above these, viewers were reported to be slow or to fail.
 MANY_FRAMES = 400
 MANY_BYTES = 20_000_000
@@ -43,10 +43,17 @@ def check_segmentation(segmentation: Dataset, mask: Volume) -> None:
         read back at all.
     """
     with disable_value_validation():
-        read = segread(BytesIO(encode(segmentation)))
+        read = _read_back(segmentation)
         for rule in _RULES:
             rule(read, mask)
         _check_voxels(read, mask)
+
+
+def _read_back(segmentation: Dataset) -> Segmentation:
+    try:
+        return segread(BytesIO(encode(segmentation)))
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise SelfCheckError(f"segmentation: it cannot be read back: {exc!r}") from exc
 
 
 def encode(segmentation: Dataset) -> bytes:
@@ -58,7 +65,7 @@ def encode(segmentation: Dataset) -> bytes:
 
 
 def segmentation_warnings(segmentation: Dataset) -> tuple[ReportWarning, ...]:
-    """Return what is valid but may trouble a viewer or a measurement."""
+    """Return what is valid but may trouble a viewer."""
     warnings = []
     frames, size = int(segmentation.NumberOfFrames), len(encode(segmentation))
     if frames > MANY_FRAMES:
@@ -69,12 +76,12 @@ def segmentation_warnings(segmentation: Dataset) -> tuple[ReportWarning, ...]:
         warnings.append(
             ReportWarning("SEGMENTATION_LARGE", f"the segmentation has {size / 1e6:.0f} MB")
         )
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    if "SliceThickness" not in shared.PixelMeasuresSequence[0]:
+    if any(image.SpatialLocationsPreserved == "NO" for image in frame_sources(segmentation)):
         warnings.append(
             ReportWarning(
-                "NO_SLICE_THICKNESS",
-                "the reference series states no slice thickness; the segmentation states none",
+                "SEGMENTATION_OF_MOSAIC",
+                "the reference series packs its slices into mosaics; viewers cannot lay the "
+                "segmentation over them",
             )
         )
     return tuple(warnings)
@@ -134,7 +141,7 @@ _RULES: tuple[Callable[[Segmentation, Volume], None], ...] = (
 
 def _check_voxels(read: Segmentation, mask: Volume) -> None:
     found, offset = _labelled_voxels(read, mask)
-    _require(offset <= VOXEL_TOLERANCE, f"voxels lie {offset:.3f} of a voxel beside the mask's")
+    _require(offset <= POSITION_TOLERANCE_MM, f"voxels lie {offset:.3f} mm beside the mask's")
     indices = np.argwhere(mask.voxels)
     labels = mask.voxels[tuple(indices.T)].astype(np.int64)
     wanted = np.column_stack([labels, indices])
@@ -143,7 +150,7 @@ def _check_voxels(read: Segmentation, mask: Volume) -> None:
 
 
 def _labelled_voxels(read: Segmentation, mask: Volume) -> tuple[Indices, float]:
-    """Return (segment, slice, row, column) of every voxel, and the worst distance in voxels.
+    """Return (segment, slice, row, column) of every voxel, and the worst distance in mm.
 
     The position of a voxel is computed from the attributes of the object alone (PS3.3
     C.7.6.2.1.1); only then is it turned into an index of the mask.
@@ -158,9 +165,9 @@ def _labelled_voxels(read: Segmentation, mask: Volume) -> tuple[Indices, float]:
         origin = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
         points = origin + np.outer(columns * column_mm, cosines[:3])
         points += np.outer(rows * row_mm, cosines[3:])
-        exact = mask.geometry.to_index(points)
-        nearest = np.rint(exact).astype(np.int64)
-        offset = max(offset, float(np.abs(exact - nearest).max(initial=0.0)))
+        nearest = np.rint(mask.geometry.to_index(points)).astype(np.int64)
+        distances = np.linalg.norm(points - mask.geometry.to_lps(nearest), axis=1)
+        offset = max(offset, float(distances.max(initial=0.0)))
         labelled.append(np.insert(nearest, 0, _segment_number(frame, shared), axis=1))
     return np.concatenate(labelled), offset
 

@@ -42,8 +42,15 @@ _TYPE_2_KEYWORDS = (
 _REQUIRED_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 # Copied as they stand, legal or not: a result that names another patient or order is worse.
 _IDENTIFYING_KEYWORDS = frozenset({*_REQUIRED_UIDS, "PatientID", "AccessionNumber", "StudyID"})
-_PATIENT_SEXES = frozenset({"M", "F", "O", ""})
-_POSITION_TOLERANCE_MM = 0.1
+# Attributes of the copied modules that allow nothing but these values.
+_ENUMERATED: Mapping[str, frozenset[object]] = {
+    "PatientSex": frozenset({"M", "F", "O"}),
+    "PatientSexNeutered": frozenset({"ALTERED", "UNALTERED"}),
+    "PregnancyStatus": frozenset({1, 2, 3, 4}),
+    "SmokingStatus": frozenset({"YES", "NO", "UNKNOWN"}),
+}
+# Scanners round positions; a volume is the regular grid through them.
+_POSITION_TOLERANCE_MM = 0.2
 # From the narrowest to the widest statement about when the pixels came to be.
 _TIME_KEYWORDS = (
     ("AcquisitionDate", "AcquisitionTime"),
@@ -86,7 +93,7 @@ def source_headers(
         raise SelfCheckError(f"{len(absent)} source planes have no data set")
     common = _common_header(instances[planes[0].sop_instance_uid])
     common.update(_shared_geometry(geometry, planes[0], instances[planes[0].sop_instance_uid]))
-    return [_plane_header(common, plane) for plane in planes]
+    return [_plane_header(common, plane, index) for index, plane in enumerate(planes)]
 
 
 def _check_planes(geometry: Geometry, planes: Sequence[PlaneFacts]) -> None:
@@ -110,8 +117,6 @@ def _common_header(source: Dataset) -> Dataset:
     for keyword in _TYPE_2_KEYWORDS:
         if keyword not in header:
             setattr(header, keyword, None)
-    if header.PatientSex not in _PATIENT_SEXES:
-        header.PatientSex = None
     # The writer would quote an unusual name in a warning; it is given back afterwards.
     header.PatientName = None
     for keyword in _REQUIRED_UIDS:
@@ -132,12 +137,19 @@ def _copyable(source: Dataset) -> Iterator[DataElement]:
 
 
 def is_valid(element: DataElement) -> bool:
-    """Tell whether a value obeys its value representation (PS3.5 6.2), in sequences too."""
+    """Tell whether a value obeys its value representation (PS3.5 6.2) and enumeration.
+
+    A sequence is valid if it holds something, and all of it is valid.
+    """
     if element.VR == "SQ":
-        return all(is_valid(nested) for item in element.value for nested in item)
+        nested = [inner for item in element.value for inner in item]
+        return bool(nested) and all(is_valid(inner) for inner in nested)
     if element.VR == "UN":
         return False
     values = element.value if element.VM > 1 else [element.value]
+    allowed = _ENUMERATED.get(element.keyword)
+    if allowed is not None and not allowed.issuperset(values):
+        return False
     try:
         for value in values:
             _check_value(element.VR, value)
@@ -163,8 +175,9 @@ def _shared_geometry(geometry: Geometry, first: PlaneFacts, source: Dataset) -> 
     header.ImageOrientationPatient = _decimals(first.orientation or ())
     header.PixelSpacing = _decimals(first.pixel_spacing or ())
     header.SpacingBetweenSlices = _decimals(geometry.spacing[:1])[0]
-    # None is written as absent: how thick a slice is, no position can tell.
-    header.SliceThickness = slice_thickness(source, first)
+    stated = slice_thickness(source, first)
+    # Readers refuse pixel measures without it; the report warns that it is the spacing.
+    header.SliceThickness = header.SpacingBetweenSlices if stated is None else stated
     return header
 
 
@@ -182,25 +195,24 @@ def _decimals(values: Sequence[float]) -> list[DSfloat]:
     return [DSfloat(float(value), auto_format=True) for value in values]
 
 
-def _plane_header(common: Dataset, plane: PlaneFacts) -> Dataset:
+def _plane_header(common: Dataset, plane: PlaneFacts, index: int) -> Dataset:
     header = Dataset()
     # Written as a classic image so that any mixture of instances and frames takes one path.
     header.SOPClassUID = MRImageStorage
-    header.SOPInstanceUID = plane_uid(plane)
+    header.SOPInstanceUID = plane_uid(plane, index)
     header.ImagePositionPatient = _decimals(plane.position or ())
     for tag in common.keys() - header.keys():
         header.add(common[tag])
     return header
 
 
-def plane_uid(plane: PlaneFacts) -> str:
-    """Return the instance's UID, or for a frame a UID that stands for it until the object is done.
+def plane_uid(plane: PlaneFacts, index: int) -> str:
+    """Return a UID that stands for one slice until the object that names it is done.
 
-    The writer takes images of one UID for duplicates.
+    Frames, and tiles of a mosaic, share the UID of their instance, which the writer would take
+    for duplicates.
     """
-    if plane.frame_number is None:
-        return plane.sop_instance_uid
-    return derive_uid(plane.sop_instance_uid, "frame", str(plane.frame_number))
+    return derive_uid(plane.sop_instance_uid, "slice", str(index))
 
 
 def latest_acquisition(datasets: Sequence[Dataset]) -> datetime | None:

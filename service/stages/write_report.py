@@ -15,7 +15,7 @@ from service.domain.report import (
     ReportWarning,
 )
 from service.domain.sequence import LABELS_OF_ROLE, Role
-from service.domain.study import ClassifiedVolume, DetectedSequences, StudyFacts
+from service.domain.study import ClassifiedVolume, DetectedSequences, StudyFacts, VolumeFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,7 @@ def write_report(content: ReportInput) -> DetectionReport:
     """
     result = _result(content)
     insufficient = result is StudyResult.INSUFFICIENT_INPUT
+    reference = _reference(content)
     return DetectionReport(
         study_instance_uid=content.study.study_instance_uid,
         result=result,
@@ -69,12 +70,16 @@ def write_report(content: ReportInput) -> DetectionReport:
         findings=content.findings,
         segmentation_sop_instance_uid=content.segmentation_sop_instance_uid,
         reference_role=content.reference_role,
-        reference_series_uid=_reference_series(content),
+        reference_series_uid=reference.series.series_instance_uid if reference else None,
         missing_roles=content.detected.missing_roles,
         volumes=reported_volumes(content.detected),
         registrations=content.registrations,
         model=_model(content),
-        warnings=(*_input_warnings(content.study), *content.warnings),
+        warnings=(
+            *_input_warnings(content.study),
+            *content.warnings,
+            *_thickness_warnings(content),
+        ),
         timings_s=dict(content.timings_s),
         input_digest=content.study.input_digest,
         analysis_digest=content.identity.analysis_digest,
@@ -112,11 +117,12 @@ def _series_name(found: ClassifiedVolume) -> str:
     return "without number" if number is None else str(number)
 
 
-def _reference_series(content: ReportInput) -> str | None:
+def _reference(content: ReportInput) -> VolumeFacts | None:
+    """Return the volume of the reference role, or the first of several that it is made of."""
     if content.reference_role is None:
         return None
-    chosen = [v for v in content.detected.volumes if v.role is content.reference_role]
-    return chosen[0].volume.series.series_instance_uid if chosen else None
+    chosen = [v.volume for v in content.detected.volumes if v.role is content.reference_role]
+    return chosen[0] if chosen else None
 
 
 def reported_volumes(detected: DetectedSequences) -> tuple[ReportedVolume, ...]:
@@ -177,3 +183,16 @@ def _input_warnings(study: StudyFacts) -> tuple[ReportWarning, ...]:
         detail = f"{study.duplicate_instances} instances came more than once; the first counts"
         warnings.append(ReportWarning("DUPLICATE_INSTANCES", detail))
     return tuple(warnings)
+
+
+def _thickness_warnings(content: ReportInput) -> tuple[ReportWarning, ...]:
+    """Warn that the DICOM-SEG states the slice spacing as thickness where the source has none."""
+    reference = _reference(content)
+    if reference is None or content.segmentation_sop_instance_uid is None:
+        return ()
+    if any(plane.attributes.get("SliceThickness") for plane in reference.planes):
+        return ()
+    detail = (
+        "the reference series states no slice thickness; the segmentation states the slice spacing"
+    )
+    return (ReportWarning("NO_SLICE_THICKNESS", detail),)

@@ -209,19 +209,25 @@ def _refer_to_source(
     source_datasets: Sequence[Dataset],
     source_planes: Sequence[PlaneFacts],
 ) -> None:
-    """Name the true SOP class of the source, its frames where it has several, each image once."""
-    class_of = {str(source.SOPInstanceUID): source.SOPClassUID for source in source_datasets}
-    plane_of = {plane_uid(plane): plane for plane in source_planes}
-    for image in frame_sources(segmentation):
-        plane = plane_of[str(image.ReferencedSOPInstanceUID)]
-        image.ReferencedSOPClassUID = class_of[plane.sop_instance_uid]
-        image.ReferencedSOPInstanceUID = plane.sop_instance_uid
+    """Name the true instances, and their frames where they have several, each image once."""
+    instances = {str(source.SOPInstanceUID): source for source in source_datasets}
+    plane_of = {plane_uid(plane, index): plane for index, plane in enumerate(source_planes)}
+    # Frames of several segments at one place share the item; so look all up, then change.
+    named = [
+        (image, plane_of[str(image.ReferencedSOPInstanceUID)])
+        for image in frame_sources(segmentation)
+    ]
+    for image, plane in named:
+        image.update(_reference(instances[plane.sop_instance_uid]))
         if plane.frame_number is not None:
             image.ReferencedFrameNumber = plane.frame_number
+        if plane.tile is not None:
+            # The pixels of a tile are not where its mosaic has them.
+            image.SpatialLocationsPreserved = "NO"
     unique = dict.fromkeys(plane.sop_instance_uid for plane in source_planes)
-    segmentation.SourceImageSequence = [_reference(class_of[uid], uid) for uid in unique]
+    segmentation.SourceImageSequence = [_reference(instances[uid]) for uid in unique]
     segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = [
-        _reference(class_of[uid], uid) for uid in unique
+        _reference(instances[uid]) for uid in unique
     ]
 
 
@@ -244,10 +250,10 @@ def frame_sources(segmentation: Dataset) -> Iterator[Dataset]:
         yield images[0]
 
 
-def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+def _reference(source: Dataset) -> Dataset:
     item = Dataset()
-    item.ReferencedSOPClassUID = sop_class_uid
-    item.ReferencedSOPInstanceUID = sop_instance_uid
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
     return item
 
 
