@@ -113,15 +113,17 @@ def find_private(dataset: Dataset, wanted: PrivateElement) -> DataElement | None
 def _creators(dataset: Dataset, group: int) -> dict[int, str]:
     """Return the private creators of a group by block, upper case."""
     tags = [tag for tag in dataset.keys() if tag.group == group and 0x10 <= tag.element <= 0xFF]  # noqa: SIM118 - iterating a data set reads its values
-    values = {tag.element: dataset[tag].value for tag in tags}
-    return {block: str(value).strip().upper() for block, value in values.items() if value}
+    values = {tag.element: plain_value(_decoded(dataset[tag], "LO")) for tag in tags}
+    return {block: str(value).upper() for block, value in values.items() if value}
 
 
 def _plain(element: DataElement, vr: str) -> FactValue | None:
+    return plain_value(_decoded(element, vr))
+
+
+def _decoded(element: DataElement, vr: str) -> object:
     value = element.value
-    if isinstance(value, bytes):
-        value = decode_unknown(value, vr)
-    return plain_value(value)
+    return decode_unknown(value, vr) if isinstance(value, bytes) else value
 
 
 def decode_unknown(value: bytes, vr: str) -> object:
