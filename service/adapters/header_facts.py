@@ -57,6 +57,7 @@ _SIEMENS_GROUPS = frozenset({Tag(0x0021, 0x10FE), Tag(0x0021, 0x11FE)})
 _PHILIPS_TAGS = frozenset({Tag(0x2005, 0x140F), Tag(0x2005, 0x100F)})
 PHILIPS_IMAGE_TYPE = "2005,140F"
 
+_NUMERIC_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "UL", "US"})
 _FACT_TAGS = {Tag(keyword): keyword for keyword in _FACT_KEYWORDS}
 _GEOMETRY_TAGS = {Tag(keyword): keyword for keyword in _GEOMETRY_KEYWORDS}
 _GROUP_TAGS = frozenset(Tag(keyword) for keyword in _FUNCTIONAL_GROUPS) | _SIEMENS_GROUPS
@@ -127,11 +128,15 @@ def _known_values(dataset: Dataset, keywords: Mapping[BaseTag, str]) -> dict[str
 
 
 def _read(dataset: Dataset, tag: BaseTag) -> FactValue | None:
+    """Return a value, None if the bytes are not what its value representation promises."""
     try:
-        return plain_value(dataset[tag].value)
+        element = dataset[tag]
+        value = plain_value(element.value)
     except (ValueError, TypeError, OverflowError):
-        # The bytes are not what the value representation promises.
         return None
+    items = value if isinstance(value, tuple) else (value,)
+    is_text = any(isinstance(item, str) for item in items)
+    return None if is_text and element.VR in _NUMERIC_VRS else value
 
 
 def _plane(dataset: Dataset, facts: dict[str, FactValue], frame_number: int | None) -> PlaneFacts:
