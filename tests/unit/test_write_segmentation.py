@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,7 +168,7 @@ def test_shuffled_sources_are_found_by_their_uid() -> None:
     assert written.SourceImageSequence[0].ReferencedSOPInstanceUID == first
 
 
-BROKEN_HEADERS = {
+BROKEN_HEADERS: dict[str, dict[str, Any]] = {
     "no type 2 attributes": dict.fromkeys(
         ("PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "SliceThickness")
     ),
@@ -188,7 +189,7 @@ BROKEN_HEADERS = {
 @pytest.mark.filterwarnings("ignore:.*alue for VR:UserWarning")
 @pytest.mark.filterwarnings("ignore:The value length:UserWarning")
 @pytest.mark.parametrize("attributes", BROKEN_HEADERS.values(), ids=BROKEN_HEADERS)
-def test_broken_headers_do_not_stop_the_segmentation(attributes: dict[str, str | None]) -> None:
+def test_broken_headers_do_not_stop_the_segmentation(attributes: dict[str, Any]) -> None:
     series = mr_series(IMAGE, **attributes)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
