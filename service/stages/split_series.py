@@ -122,10 +122,11 @@ def _repeats(planes: Sequence[PlaneFacts]) -> list[list[PlaneFacts]]:
 def _places(planes: Sequence[PlaneFacts]) -> list[list[PlaneFacts]]:
     """Group parallel planes by their height along the normal; others are each their own place."""
     first = planes[0].orientation
-    if first is None or _orientations(planes) != [first]:
+    placed = [(plane.position, plane) for plane in planes if plane.position is not None]
+    if first is None or len(placed) < len(planes) or _orientations(planes) != [first]:
         return [[plane] for plane in planes]
     normal = np.cross(first[:3], first[3:])
-    heights = [(float(np.dot(plane.position or (0.0,) * 3, normal)), plane) for plane in planes]
+    heights = [(float(np.dot(position, normal)), plane) for position, plane in placed]
     heights.sort(key=lambda pair: pair[0])
     places = [[heights[0][1]]]
     for (below, _), (height, plane) in pairwise(heights):
