@@ -16,7 +16,7 @@ from service.domain.finding import Finding, StudyResult
 from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.finding_colours import colour_of
-from service.stages.preview_panel import PANEL, Box, Panel, Projection, draw_panel, grey_levels
+from service.stages.preview_panel import PANEL, Box, Panel, Projection, draw_panel
 
 BANNER = "RESEARCH USE ONLY - NOT A MEDICAL DEVICE"
 WORDS = {
@@ -70,7 +70,6 @@ def draw_preview(
         PNG, RGB; the same input gives the same bytes.
     """
     roles = _roles(backgrounds, reference_role)
-    greys = {role: grey_levels(backgrounds[role].voxels) for role in roles}
     projection = Projection(backgrounds[reference_role].geometry)
     if mask is not None and findings and mask.voxels.any():
         rows = _rows_with_findings(roles, mask, findings, projection)
@@ -80,7 +79,7 @@ def draw_preview(
     _draw_heading(canvas, result, len(findings))
     for row, panels in enumerate(rows):
         for column, panel in enumerate(panels):
-            picture = draw_panel(panel, greys[panel.role], mask, projection)
+            picture = draw_panel(panel, backgrounds[panel.role], mask, projection)
             canvas.paste(picture, _corner(row, column))
     _draw_table(canvas, findings, _table_top(len(rows)))
     buffer = BytesIO()

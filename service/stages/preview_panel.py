@@ -120,18 +120,23 @@ def _letter(direction: npt.NDArray[np.float64]) -> str:
     return _TOWARDS[dominant][0 if direction[dominant] > 0 else 1]
 
 
-def grey_levels(voxels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return voxels as grey levels between two percentiles of the head; NaN becomes black."""
-    values = voxels[np.isfinite(voxels) & (voxels != 0)]
+def grey_levels(plane: npt.NDArray[Any], box: Box) -> npt.NDArray[np.uint8]:
+    """Return a plane (row, column) as grey levels that suit what lies in the box.
+
+    The window spans two percentiles of the box, leaving out 0; NaN becomes black.
+    """
+    left, top, right, bottom = (max(round(edge), 0) for edge in box)
+    shown = plane[top:bottom, left:right]
+    values = shown[np.isfinite(shown) & (shown != 0)]
     if values.size == 0:
-        return np.zeros(voxels.shape, np.uint8)
+        return np.zeros(plane.shape, np.uint8)
     low, high = np.percentile(values, WINDOW_PERCENTILES)
-    scaled = (np.nan_to_num(voxels, nan=low) - low) / max(float(high - low), 1e-6)
+    scaled = (np.nan_to_num(plane, nan=low) - low) / max(float(high - low), 1e-6)
     return np.asarray(np.clip(scaled, 0, 1) * 255, np.uint8)
 
 
 def draw_panel(
-    panel: Panel, greys: npt.NDArray[np.uint8], mask: Volume | None, projection: Projection
+    panel: Panel, volume: Volume, mask: Volume | None, projection: Projection
 ) -> Image.Image:
     """Draw one panel of PANEL x PANEL pixels.
 
@@ -139,14 +144,14 @@ def draw_panel(
     ----------
     panel : Panel
         What to show.
-    greys : uint8 array (slice, row, column)
-        Grey levels of the panel's sequence.
+    volume : Volume
+        The panel's sequence, axes (slice, row, column), on the reference grid.
     mask : Volume or None
         0 or the number of a finding; may be None if the panel is not outlined.
     projection : Projection
         Of the reference grid.
     """
-    plane = projection.displayed(greys[panel.slice_index])
+    plane = grey_levels(projection.displayed(volume.voxels[panel.slice_index]), panel.box)
     picture = _fit(plane, panel.box, Image.Resampling.BICUBIC).convert("RGB")
     if panel.outlined and mask is not None:
         _draw_outlines(picture, projection.displayed(mask.voxels[panel.slice_index]), panel.box)

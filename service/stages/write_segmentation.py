@@ -96,6 +96,7 @@ def write_segmentation(
         _copy_names(segmentation, source_datasets[0])
         _refer_to_source(segmentation, source_datasets, source_planes)
         _remove_chance(segmentation, identity)
+        _pad_with_null(segmentation)
     return _plain(segmentation)
 
 
@@ -255,6 +256,13 @@ def _reference(source: Dataset) -> Dataset:
     item.ReferencedSOPClassUID = source.SOPClassUID
     item.ReferencedSOPInstanceUID = source.SOPInstanceUID
     return item
+
+
+def _pad_with_null(segmentation: Dataset) -> None:
+    """End odd pixel data with 00H (PS3.5 8.1.1), where the writer puts the digit zero."""
+    bits = segmentation.Rows * segmentation.Columns * int(segmentation.NumberOfFrames)
+    used = -(-bits // 8)
+    segmentation.PixelData = segmentation.PixelData[:used] + b"\0" * (used % 2)
 
 
 def _plain(segmentation: Segmentation) -> Dataset:

@@ -119,14 +119,25 @@ def test_one_sequence_and_few_slices_are_enough() -> None:
     assert len(places(opened(png), colour_of(1))) > 0
 
 
+WHOLE = (0.0, 0.0, 4.0, 2.0)
+
+
 def test_voxels_that_a_sequence_does_not_cover_are_black() -> None:
-    voxels = np.array([[[np.nan, 1.0, 2.0, 3.0]]])
-    assert grey_levels(voxels)[0, 0, 0] == 0
-    assert (grey_levels(np.full((2, 2, 2), np.nan)) == 0).all()
+    plane = np.array([[np.nan, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 3.0]])
+    assert grey_levels(plane, WHOLE)[0, 0] == 0
+    assert (grey_levels(np.full((2, 4), np.nan), WHOLE) == 0).all()
 
 
 def test_a_constant_sequence_is_no_error() -> None:
-    assert grey_levels(np.full((2, 2, 2), 7.0)).shape == (2, 2, 2)
+    assert grey_levels(np.full((2, 4), 7.0), WHOLE).shape == (2, 4)
+
+
+def test_grey_levels_suit_what_is_shown() -> None:
+    plane = np.array([[10.0, 20.0, 30.0, 5000.0], [10.0, 20.0, 30.0, 9000.0]])
+    shown = grey_levels(plane, (-1.0, 0.0, 3.0, 2.0))
+    assert shown[0, 1] in range(100, 155)
+    assert shown[0, 3] == 255
+    assert grey_levels(plane, WHOLE)[0, 1] < 10
 
 
 @pytest.mark.parametrize(
@@ -170,7 +181,7 @@ def test_pixels_keep_their_shape_and_outlines_lie_where_the_voxels_are(
     voxels[4, 10 : 10 + rows, 8 : 8 + columns] = 1
     mask = Volume(voxels, geometry)
     panel = Panel(Role.SUSC, 4, projection.whole, outlined=True)
-    picture = draw_panel(panel, np.zeros(geometry.shape, np.uint8), mask, projection)
+    picture = draw_panel(panel, Volume(np.zeros(geometry.shape), geometry), mask, projection)
     found = places(np.asarray(picture), colour_of(1))
     per_mm = projection.pixels_per_mm(projection.whole)
     height, width = (found.max(axis=0) - found.min(axis=0) - 1) / per_mm
@@ -195,7 +206,7 @@ def test_the_scale_bar_is_ten_millimetres_long() -> None:
     projection = Projection(GRID)
     box = projection.box_around(np.array([30.0, 25.0]), 40.0)
     panel = Panel(Role.SUSC, 0, box, outlined=False)
-    picture = np.asarray(draw_panel(panel, np.zeros(GRID.shape, np.uint8), None, projection))
+    picture = np.asarray(draw_panel(panel, Volume(np.zeros(GRID.shape), GRID), None, projection))
     # The right part of the lowest lines; the letter of the bottom edge is in the middle.
     bar = places(picture[PANEL - 12 :, 200:], (235, 235, 235))
     assert bar[:, 1].max() - bar[:, 1].min() == pytest.approx(PANEL / 4, abs=1)

@@ -60,6 +60,15 @@ def test_same_input_gives_the_same_bytes() -> None:
     assert first == encode(segmentation_of(MASK, mr_series(IMAGE)))
 
 
+def test_odd_pixel_data_ends_with_a_null_byte() -> None:
+    # Three frames of 24 bits are nine bytes.
+    grid = Geometry(GRID.affine, (3, 4, 6), GRID.frame_of_reference_uid)
+    mask = Volume(np.ones(grid.shape, np.uint16), grid)
+    written = segmentation_of(mask, mr_series(mask))
+    assert written.PixelData == b"\xff" * 9 + b"\0"
+    check_segmentation(written, mask)
+
+
 def test_another_analysis_has_other_uids() -> None:
     series = mr_series(IMAGE)
     other = ResultIdentity(analysis_digest="ef" * 32, software_version="0.1.0")
