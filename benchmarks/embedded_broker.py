@@ -73,6 +73,7 @@ def make_app(transport: str, folder: Path) -> Celery:
         worker_prefetch_multiplier=1,
         task_ignore_result=True,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
         worker_pool="solo",
         **broker_options(transport, folder),
