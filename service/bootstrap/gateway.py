@@ -11,18 +11,17 @@ from service.adapters.celery_queue import CeleryQueue, make_celery
 from service.adapters.job_database import JobDatabase
 from service.adapters.model_files import find_model, installed_models
 from service.adapters.result_files import JobFolders
-from service.adapters.study_files import StudyFolder
-from service.adapters.upload_files import IncomingUpload, UploadLimits
+from service.adapters.upload_files import IncomingUpload
 from service.application.change_job import cancel_job
 from service.application.check_readiness import Readiness, check_readiness
 from service.application.receive_study import receive_study
 from service.application.recover_jobs import forget_old_jobs, recover_jobs
+from service.bootstrap.local_study import read_sequences, upload_limits
 from service.bootstrap.recovery import RecoveryLoop
 from service.domain.job import Job, JobLimits
 from service.domain.model_spec import ModelSpec
 from service.domain.study import DetectedSequences, StudyFacts
 from service.settings import Settings
-from service.stages.detect_sequences import detect_sequences
 
 # No upload and no writing of results takes so long.
 UNFINISHED_KEPT_S = 86_400.0
@@ -68,14 +67,7 @@ class Gateway:
 
     def incoming(self) -> IncomingUpload:
         """Return a place for an upload to arrive at."""
-        settings = self.settings
-        limits = UploadLimits(
-            max_upload_bytes=settings.max_upload_bytes,
-            max_files=settings.max_files,
-            max_unpacked_bytes=settings.max_unpacked_bytes,
-            max_compression_ratio=settings.max_compression_ratio,
-        )
-        return IncomingUpload(self.folders.uploads, limits)
+        return IncomingUpload(self.folders.uploads, upload_limits(self.settings))
 
     def models(self) -> tuple[ModelSpec, ...]:
         """Return the specifications of all installed models."""
@@ -105,8 +97,7 @@ class Gateway:
 
     def classify(self, upload: Path) -> tuple[StudyFacts, DetectedSequences]:
         """Read the headers of an upload and say what would be used; see ``detect_sequences``."""
-        facts = StudyFolder.read(upload, max_slices=self.settings.max_slices).facts
-        return facts, detect_sequences(facts)
+        return read_sequences(self.settings, upload)
 
     def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job; see ``cancel_job``."""

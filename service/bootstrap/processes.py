@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import structlog
 
+from service.adapters.structured_log import configure_logs
 from service.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ def serve(settings: Settings) -> int:
     int
         Exit status: that of the API if it ended by itself, else 0.
     """
+    configure_logs(settings.log_level)
     told = threading.Event()
 
     def stop(_: int, __: FrameType | None) -> None:

@@ -138,7 +138,7 @@ def _widest_slab(corners: FloatArray, along: FloatArray, thickness: float, shift
 
 
 def _directions_across(along: FloatArray) -> FloatArray:
-    """Unit vectors every two degrees in the plane orthogonal to ``along``: (3, 90)."""
+    """Return unit vectors every two degrees in the plane orthogonal to ``along``: (3, 90)."""
     first = np.linalg.svd(along[None, :])[2][1]
     second = np.cross(along, first)
     angles = np.radians(np.arange(0, 180, 2))

@@ -1,4 +1,4 @@
-"""Whatever the acquisition's orientation, the network sees the patient, and the way back is true."""
+"""Whatever the orientation, the network sees the patient, and the way back is true."""
 
 import numpy as np
 import numpy.typing as npt
