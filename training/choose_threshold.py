@@ -1,0 +1,67 @@
+"""Choose threshold and smallest volume on validation cases, and write them into model.json.
+
+``python -m training.choose_threshold models/NAME/VERSION --cohort FOLDER``. The pair with the best
+sum of Dice over all cases with a clot and correct silence over cases without is taken.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.progress import track
+
+from service.adapters.model_files import read_spec
+from service.adapters.onnx_predictor import OnnxPredictor
+from service.domain.model_spec import ModelSpec
+from service.domain.sequence import Role
+from service.domain.volume import Volume
+from training.dataset import PreparedCase, load_cohort
+from training.evaluate import CaseResult, measure, predict
+from training.export_onnx import write_spec
+
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SMALLEST_MM3 = (5.0, 10.0, 15.0, 20.0, 30.0)
+
+
+def score(results: list[CaseResult]) -> float:
+    """Mean over cases of Dice and detection with a clot, or silence without one."""
+    values = [(r.dice + r.touched) / 2 if r.with_clot else float(r.findings == 0) for r in results]
+    return float(np.mean(values))
+
+
+def choose(maps: list[tuple[PreparedCase, Volume]], spec: ModelSpec) -> tuple[ModelSpec, float]:
+    """Return the specification with the best threshold and smallest volume, and its score."""
+    candidates = [
+        replace(spec, threshold=threshold, min_volume_mm3=volume)
+        for threshold in THRESHOLDS
+        for volume in SMALLEST_MM3
+    ]
+    scored = [
+        (score([measure(case, probability, candidate) for case, probability in maps]), candidate)
+        for candidate in track(candidates, "choosing")
+    ]
+    best, chosen = max(scored, key=lambda pair: pair[0])
+    return chosen, best
+
+
+def main(
+    model: Annotated[Path, typer.Argument(help="Folder models/NAME/VERSION.")],
+    cohort: Annotated[Path, typer.Option(help="Validation cohort.")],
+    threads: Annotated[int, typer.Option()] = 1,
+) -> None:
+    """Rewrite model.json with the chosen values."""
+    spec = read_spec(model)
+    predictor = OnnxPredictor(model / "model.onnx", spec, threads=threads)
+    maps = [(case, predict(case, Role, predictor, spec)) for case in load_cohort(cohort)]
+    chosen, best = choose(maps, spec)
+    write_spec(chosen, model)
+    typer.echo(
+        f"threshold {chosen.threshold}, smallest volume {chosen.min_volume_mm3} mm3, "
+        f"score {best:.3f} on {len(maps)} simulated validation cases"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,151 @@
+"""Cohorts of simulated cases, preprocessed as the service does it, and slabs drawn from them.
+
+``python -m training.make_cohort`` writes one folder a case; ``sequences.npy`` is read by memory
+map, so that a slab costs only its own bytes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.domain.geometry import Geometry
+from service.domain.model_spec import InputSpec
+from service.domain.sequence import Role
+from service.stages.preprocess import NetworkInput, preprocess
+from service.stages.resample import resample_linear
+from training.simulate.case import Case
+
+Float32 = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+# Share of the slabs that are centred near the clot, in cases that have one.
+CENTRED_SHARE = 0.7
+# How far from the clot's centre such a slab may be, as a share of its size.
+JITTER = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCase:
+    """A case as the network sees it, arrays (slice, row, column) on the network's grid.
+
+    Attributes
+    ----------
+    network_input : NetworkInput
+        ``sequences`` may be a memory map of float16.
+    target, lumen : bool array
+        Training label and true clot.
+    parameters : mapping
+        Seed, site and what was drawn.
+    """
+
+    network_input: NetworkInput
+    target: Mask
+    lumen: Mask
+    parameters: Mapping[str, Any]
+
+
+def prepare(case: Case, spec: InputSpec) -> PreparedCase:
+    """Bring all sequences to the grid of SUSC and preprocess them as the service does."""
+    reference = case.volumes[Role.SUSC].geometry
+    aligned = {
+        role: volume if role in (Role.SUSC, Role.PHASE) else resample_linear(volume, reference)
+        for role, volume in case.volumes.items()
+    }
+    network_input = preprocess(aligned, Role.SUSC, spec)
+    parameters = {"seed": case.seed, "site": case.site, **case.parameters}
+    target, lumen = (
+        resample_linear(label, network_input.grid, outside=0.0).voxels >= 0.5
+        for label in (case.target, case.lumen)
+    )
+    return PreparedCase(network_input, target, lumen, parameters)
+
+
+def save(prepared: PreparedCase, folder: Path) -> None:
+    """Write a prepared case; the folder appears only when it is complete."""
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    values = prepared.network_input
+    np.save(partial / "sequences.npy", values.sequences.astype(np.float16))
+    np.savez_compressed(partial / "labels.npz", target=prepared.target, lumen=prepared.lumen)
+    document = {
+        "presence": values.presence.tolist(),
+        "grid": _geometry_to_json(values.grid),
+        "reference": _geometry_to_json(values.reference),
+        "head_centre_lps": values.head_centre_lps,
+        "parameters": dict(prepared.parameters),
+    }
+    (partial / "case.json").write_text(json.dumps(document, indent=1))
+    partial.rename(folder)
+
+
+def load(folder: Path) -> PreparedCase:
+    """Read a prepared case; the sequences stay on disk until they are sliced."""
+    document = json.loads((folder / "case.json").read_text())
+    with np.load(folder / "labels.npz") as labels:
+        target, lumen = labels["target"], labels["lumen"]
+    network_input = NetworkInput(
+        sequences=np.load(folder / "sequences.npy", mmap_mode="r"),
+        presence=np.array(document["presence"], np.float32),
+        grid=_geometry_from_json(document["grid"]),
+        reference=_geometry_from_json(document["reference"]),
+        head_centre_lps=tuple(document["head_centre_lps"]),
+    )
+    return PreparedCase(network_input, target, lumen, document["parameters"])
+
+
+def load_cohort(folder: Path) -> list[PreparedCase]:
+    """Read all complete cases of a cohort, in the order of their names."""
+    return [load(path) for path in sorted(folder.iterdir()) if (path / "case.json").exists()]
+
+
+def _geometry_to_json(geometry: Geometry) -> dict[str, Any]:
+    return {"affine": geometry.affine.tolist(), "shape": list(geometry.shape)}
+
+
+def _geometry_from_json(document: Mapping[str, Any]) -> Geometry:
+    slices, rows, columns = document["shape"]
+    return Geometry(np.array(document["affine"]), (slices, rows, columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """Neighbouring slices of one case, cut to a fixed size.
+
+    Attributes
+    ----------
+    sequences : float32 array (slice, role, row, column)
+    presence : float32 array (role,)
+    target : float32 array (slice, row, column)
+    """
+
+    sequences: Float32
+    presence: Float32
+    target: Float32
+
+
+def draw_slab(case: PreparedCase, size: tuple[int, int, int], rng: np.random.Generator) -> Slab:
+    """Cut a slab of ``size`` (slice, row, column), mostly around the clot.
+
+    Where the case is smaller than the slab, zeros are added behind it.
+    """
+    shape = np.array(case.target.shape)
+    room = np.maximum(shape - size, 0)
+    start = rng.integers(0, room + 1)
+    if rng.random() < CENTRED_SHARE and case.target.any():
+        inside = np.argwhere(case.target)
+        centre = inside[rng.integers(len(inside))] + rng.uniform(-JITTER, JITTER, 3) * size
+        start = np.clip(np.rint(centre - np.array(size) / 2), 0, room).astype(int)
+    window = tuple(slice(int(low), int(low) + n) for low, n in zip(start, size, strict=True))
+    sequences = case.network_input.sequences[window[0], :, window[1], window[2]]
+    target = case.target[window]
+    missing = [(0, n - m) for n, m in zip(size, target.shape, strict=True)]
+    return Slab(
+        sequences=np.pad(sequences.astype(np.float32), [missing[0], (0, 0), *missing[1:]]),
+        presence=case.network_input.presence.copy(),
+        target=np.pad(target.astype(np.float32), missing),
+    )

@@ -1,0 +1,181 @@
+"""Weights -> models/NAME/VERSION: ``python -m training.export_onnx CHECKPOINT --out FOLDER``.
+
+The recurrence becomes a Scan operator, so that one file serves any number of slices, rows and
+columns. The export fails unless PyTorch and ONNX Runtime agree.
+"""
+
+import hashlib
+import json
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import onnxruntime
+import torch
+import typer
+from torch.export import Dim
+from torch.optim.swa_utils import AveragedModel
+
+from service.domain.model_spec import InputSpec, ModelSpec
+from training.network import NetworkConfig, ServedNetwork, UpAttLLSTM
+
+OPSET = 20
+INPUTS = ["sequences", "presence", "forward_state", "backward_state"]
+OUTPUTS = ["probability", "forward_state_out", "backward_state_out"]
+# Stacks on which both runtimes are compared: slices, rows and columns in units of the divisor.
+COMPARED_STACKS = ((3, 4, 6), (17, 6, 4), (40, 5, 5))
+TOLERANCE = 1e-4
+TRACED_STACK = (5, 4, 6)
+INTENDED_USE = (
+    "Research use only, not a medical device. Finds and outlines arterial thrombi on brain MR "
+    "studies of adults with suspected ischaemic stroke."
+)
+
+
+class ParityError(Exception):
+    """PyTorch and ONNX Runtime disagree about the exported network."""
+
+
+def random_input(
+    network: UpAttLLSTM, stack: tuple[int, int, int], *, seed: int = 0
+) -> tuple[torch.Tensor, ...]:
+    """Draw the four inputs of the served network.
+
+    Parameters
+    ----------
+    stack : (int, int, int)
+        Slices, and rows and columns in units of the network's divisor.
+    """
+    slices, rows, columns = stack
+    config = network.config
+    generator = torch.Generator().manual_seed(seed)
+    shape = (slices, config.roles, rows * config.divisor, columns * config.divisor)
+    state = (2, config.hidden, rows, columns)
+    return (
+        torch.randn(shape, generator=generator),
+        torch.ones(config.roles),
+        torch.rand(state, generator=generator),
+        torch.rand(state, generator=generator),
+    )
+
+
+def export(network: UpAttLLSTM, file: Path) -> None:
+    """Write the network as one ONNX file with free numbers of slices, rows and columns.
+
+    Raises
+    ------
+    ParityError
+        If ONNX Runtime's outputs differ from PyTorch's by more than TOLERANCE.
+    """
+    served = ServedNetwork(network).eval()
+    slices, rows, columns = Dim("slices"), Dim("rows", max=256), Dim("columns", max=256)
+    divisor = network.config.divisor
+    state = {2: rows, 3: columns}
+    plane = {0: slices, 2: divisor * rows, 3: divisor * columns}
+    with warnings.catch_warnings():
+        # The exporter names one axis of several equal ones and warns about the others.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            served,
+            random_input(network, TRACED_STACK),
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=(plane, {}, state, state),
+            input_names=INPUTS,
+            output_names=OUTPUTS,
+            verbose=False,
+        )
+    program.save(str(file), external_data=False)
+    worst = largest_difference(network, file)
+    if worst > TOLERANCE:
+        file.unlink()
+        raise ParityError(f"PyTorch and ONNX Runtime differ by {worst:.2e} (limit {TOLERANCE})")
+
+
+def largest_difference(network: UpAttLLSTM, file: Path) -> float:
+    """Return the largest absolute difference of any output on COMPARED_STACKS."""
+    served = ServedNetwork(network).eval()
+    options = onnxruntime.SessionOptions()
+    # Errors only: the optimizer comments on constants that the exporter left behind.
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for stack in COMPARED_STACKS:
+        values = random_input(network, stack, seed=stack[0])
+        with torch.no_grad():
+            expected = served(*values)
+        named = {name: value.numpy() for name, value in zip(INPUTS, values, strict=True)}
+        got = session.run(OUTPUTS, named)
+        differences = [
+            float(np.abs(one - other.numpy()).max())
+            for one, other in zip(got, expected, strict=True)
+        ]
+        worst = max(worst, *differences)
+    return worst
+
+
+def averaged_network(checkpoint: Path) -> UpAttLLSTM:
+    """Rebuild the network with the averaged weights of a training checkpoint."""
+    content = torch.load(checkpoint, weights_only=True)
+    values = dict(content["config"]["network"])
+    values["channels"] = tuple(values["channels"])
+    network = UpAttLLSTM(NetworkConfig(**values))
+    average = AveragedModel(network)
+    average.load_state_dict(content["average"])
+    network.load_state_dict(average.module.state_dict())
+    return network.eval()
+
+
+def save_weights(network: UpAttLLSTM, file: Path) -> None:
+    """Write configuration and weights, so that the network can be rebuilt without training."""
+    config = asdict(network.config) | {"channels": list(network.config.channels)}
+    torch.save({"config": config, "weights": network.state_dict()}, file)
+
+
+def load_weights(file: Path) -> UpAttLLSTM:
+    """Rebuild the network that ``save_weights`` wrote."""
+    content = torch.load(file, weights_only=True)
+    values: dict[str, Any] = dict(content["config"])
+    values["channels"] = tuple(values["channels"])
+    network = UpAttLLSTM(NetworkConfig(**values))
+    network.load_state_dict(content["weights"])
+    return network.eval()
+
+
+def write_spec(spec: ModelSpec, folder: Path) -> None:
+    """Write model.json."""
+    (folder / "model.json").write_text(json.dumps(spec.to_json(), indent=2) + "\n")
+
+
+def main(
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of training.train.")],
+    out: Annotated[Path, typer.Option(help="Folder models/NAME/VERSION.")],
+    training_data: Annotated[str, typer.Option(help="One sentence for the report.")],
+    threshold: Annotated[float, typer.Option()] = 0.5,
+    min_volume_mm3: Annotated[float, typer.Option()] = 10.0,
+) -> None:
+    """Export the averaged weights; the threshold is set by ``training.choose_threshold``."""
+    out.mkdir(parents=True, exist_ok=True)
+    network = averaged_network(checkpoint)
+    file = out / "model.onnx"
+    export(network, file)
+    save_weights(network, out / "weights.pt")
+    spec = ModelSpec(
+        name=out.parent.name,
+        version=out.name,
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        input=InputSpec(divisor=network.config.divisor),
+        state_channels=network.config.hidden,
+        threshold=threshold,
+        min_volume_mm3=min_volume_mm3,
+        intended_use=INTENDED_USE,
+        training_data=training_data,
+    )
+    write_spec(spec, out)
+    typer.echo(f"{file}: largest difference to PyTorch {largest_difference(network, file):.1e}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,313 @@
+"""UpAttLLSTM: a 2D U-Net over slices, a recurrence across slices, gates on its skips.
+
+The paper's code is not public; this is our reading. "Up" is the decoder, "Att" the additive
+attention gates on the skip connections (after Oktay 2018), "LLSTM" a logic LSTM: a convolutional
+LSTM whose cell keeps propositions in 0..1 and combines them by AND, OR and NOT. A plain
+convolutional LSTM is the alternative. The recurrence stands at the bottleneck only, which makes
+inference in chunks exact: everything else sees one slice at a time.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+CellKind = Literal["logic", "conv"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the network.
+
+    Attributes
+    ----------
+    roles : int
+        Input channels of a slice; as many presence maps are added.
+    channels : tuple of int
+        Of each level, finest first; each level halves rows and columns.
+    hidden : int
+        Channels of the recurrent state, each way.
+    cell : "logic" or "conv"
+    gates : bool
+        Whether skips pass attention gates.
+    supervised_levels : int
+        Decoder levels with a head of their own during training, finest first.
+    prior : float
+        Expected share of clot voxels; sets the bias of the heads.
+    """
+
+    roles: int = 6
+    channels: tuple[int, ...] = (16, 32, 64, 128, 128)
+    hidden: int = 64
+    cell: CellKind = "logic"
+    gates: bool = True
+    supervised_levels: int = 3
+    prior: float = 1e-3
+
+    @property
+    def divisor(self) -> int:
+        """Rows and columns must be multiples of this."""
+        return int(2 ** (len(self.channels) - 1))
+
+
+class Output(NamedTuple):
+    """What the network returns.
+
+    Attributes
+    ----------
+    logits : list of Tensor (batch, slice, row, column)
+        Finest first; only the finest in evaluation mode. Each level halves rows and columns.
+    forward_state, backward_state : Tensor (batch, 2, hidden, row / divisor, column / divisor)
+        Hidden and cell state after the last slice processed in each direction.
+    """
+
+    logits: list[Tensor]
+    forward_state: Tensor
+    backward_state: Tensor
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with instance normalisation, and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.first_norm = nn.InstanceNorm2d(outputs, affine=True)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.second_norm = nn.InstanceNorm2d(outputs, affine=True)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (n, inputs, row, column) to (n, outputs, row, column)."""
+        inner = functional.leaky_relu(self.first_norm(self.first(features)), 0.01)
+        inner = self.second_norm(self.second(inner)) + self.shortcut(features)
+        return functional.leaky_relu(inner, 0.01)
+
+
+class AttentionGate(nn.Module):
+    """Weigh a skip connection by how well it fits the upsampled feature (additive attention)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = max(4, channels // 2)
+        self.of_skip = nn.Conv2d(channels, inner, 1, bias=False)
+        self.of_gate = nn.Conv2d(channels, inner, 1)
+        self.score = nn.Conv2d(inner, 1, 1)
+
+    def forward(self, skip: Tensor, gate: Tensor) -> Tensor:
+        """Return the weighted skip; all (n, channel, row, column)."""
+        fit = functional.relu(self.of_skip(skip) + self.of_gate(gate))
+        return skip * torch.sigmoid(self.score(fit))
+
+
+class RecurrentCell(nn.Module):
+    """Convolutional LSTM cell over slices, state in float32.
+
+    With input, forget and output gates i, f, o and candidate g, "conv" is
+    ``c = f c + i g, h = o tanh(c)`` with g in -1..1. "logic" is our reading of a logic LSTM: g in
+    0..1 is a proposition, ``c = OR(AND(f, c), AND(i, g)) = fc + ig - fc ig`` and
+    ``h = AND(o, c) = oc``: earlier evidence is kept or new evidence added, and c stays in 0..1.
+    """
+
+    def __init__(self, channels: int, hidden: int, cell: CellKind) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.cell = cell
+        self.of_input = nn.Conv2d(channels, 4 * hidden, 3, padding=1)
+        self.of_state = nn.Conv2d(hidden, 4 * hidden, 3, padding=1, bias=False)
+        # A forget gate that starts open remembers across slices from the first step.
+        bias = self.of_input.state_dict()["bias"]
+        bias[hidden : 2 * hidden] = 1.0
+
+    def forward(self, driven: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one slice's gate inputs and the state; return the new hidden and cell state."""
+        gates = driven + self.of_state(hidden).float()
+        enter, keep, leave, candidate = gates.chunk(4, dim=1)
+        kept = torch.sigmoid(keep) * memory
+        if self.cell == "logic":
+            added = torch.sigmoid(enter) * torch.sigmoid(candidate)
+            memory = kept + added - kept * added
+            return torch.sigmoid(leave) * memory, memory
+        memory = kept + torch.sigmoid(enter) * torch.tanh(candidate)
+        return torch.sigmoid(leave) * torch.tanh(memory), memory
+
+
+class SliceRecurrence(nn.Module):
+    """One direction of the recurrence over slices."""
+
+    def __init__(self, channels: int, config: NetworkConfig, *, backward: bool) -> None:
+        super().__init__()
+        self.backward_in_slices = backward
+        self.step = RecurrentCell(channels, config.hidden, config.cell)
+
+    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Run over (batch, slice, channel, row, column) from ``state``.
+
+        Returns
+        -------
+        Tensor (batch, slice, hidden, row, column), Tensor (batch, 2, hidden, row, column)
+            Hidden state at every slice, and the state after the last one processed.
+        """
+        batch, slices = features.shape[:2]
+        driven = self.step.of_input(features.flatten(0, 1)).float()
+        driven = driven.reshape(batch, slices, *driven.shape[1:]).transpose(0, 1)
+        if self.backward_in_slices:
+            driven = driven.flip(0)
+        hidden, memory = (
+            part.float().clone(memory_format=torch.contiguous_format) for part in state.unbind(1)
+        )
+        hidden, memory, outputs = self._run(driven, hidden, memory)
+        if self.backward_in_slices:
+            outputs = outputs.flip(0)
+        return outputs.transpose(0, 1), torch.stack([hidden, memory], dim=1)
+
+    def _run(self, driven: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if torch.compiler.is_exporting():
+            return self._scan(driven, hidden, memory)
+        outputs = []
+        for gates in driven:
+            hidden, memory = self.step(gates, hidden, memory)
+            outputs.append(hidden)
+        return hidden, memory, torch.stack(outputs)
+
+    def _scan(
+        self, driven: Tensor, hidden: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Do the same by one operator, which exports with a free number of slices."""
+
+        def combine(
+            carried: tuple[Tensor, Tensor], gates: Tensor
+        ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+            after, kept = self.step(gates, *carried)
+            return (after, kept), after.clone()
+
+        from torch._higher_order_ops.scan import scan  # noqa: PLC0415
+
+        (hidden, memory), outputs = scan(combine, (hidden, memory), driven)
+        return hidden, memory, outputs
+
+
+def _head(channels: int, prior: float) -> nn.Conv2d:
+    """Make a 1x1 convolution to one logit that starts at the prior's."""
+    head = nn.Conv2d(channels, 1, 1)
+    head.state_dict()["bias"].fill_(float(torch.logit(torch.tensor(prior))))
+    return head
+
+
+class UpAttLLSTM(nn.Module):
+    """Segments a thrombus on a stack of slices from up to six sequences.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = config.channels
+        entering = (2 * config.roles, *widths[:-1])
+        self.encoder = nn.ModuleList(map(ResidualBlock, entering, widths))
+        self.upwards = SliceRecurrence(widths[-1], config, backward=False)
+        self.downwards = SliceRecurrence(widths[-1], config, backward=True)
+        self.fuse = nn.Conv2d(2 * config.hidden, widths[-1], 1)
+        finer, coarser = widths[:-1], widths[1:]
+        self.enlarge = nn.ModuleList(
+            nn.ConvTranspose2d(wide, narrow, 2, stride=2)
+            for narrow, wide in zip(finer, coarser, strict=True)
+        )
+        self.gates = nn.ModuleList(map(AttentionGate, finer if config.gates else ()))
+        self.decoder = nn.ModuleList(ResidualBlock(2 * width, width) for width in finer)
+        self.heads = nn.ModuleList(
+            _head(width, config.prior) for width in finer[: config.supervised_levels]
+        )
+
+    def zero_state(self, sequences: Tensor) -> Tensor:
+        """Return the state before the first slice: (batch, 2, hidden, row / d, column / d)."""
+        batch, _, _, rows, columns = sequences.shape
+        divisor = self.config.divisor
+        shape = (batch, 2, self.config.hidden, rows // divisor, columns // divisor)
+        return torch.zeros(shape, device=sequences.device)
+
+    def forward(
+        self,
+        sequences: Tensor,
+        presence: Tensor,
+        forward_state: Tensor | None = None,
+        backward_state: Tensor | None = None,
+    ) -> Output:
+        """Segment a batch of stacks.
+
+        Parameters
+        ----------
+        sequences : Tensor (batch, slice, role, row, column)
+            As ``service.stages.preprocess`` makes them.
+        presence : Tensor (batch, role)
+        forward_state, backward_state : Tensor (batch, 2, hidden, row / d, column / d), optional
+            Entering from below and above; zero if not given.
+        """
+        flags = presence[:, None, :, None, None].expand_as(sequences)
+        features = torch.cat([sequences, flags], dim=2).flatten(0, 1)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            features = block(features if level == 0 else functional.max_pool2d(features, 2))
+            skips.append(features)
+        zero = self.zero_state(sequences)
+        features, up, down = self._recur(
+            _stacked(skips.pop(), sequences),
+            zero if forward_state is None else forward_state,
+            zero if backward_state is None else backward_state,
+        )
+        logits = self._decode(features, skips)
+        stacks = [_stacked(level, sequences).squeeze(2).float() for level in logits]
+        return Output(stacks, up, down)
+
+    def _recur(
+        self, bottleneck: Tensor, forward_state: Tensor, backward_state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Add what the slices below and above know to (batch, slice, channel, row, column)."""
+        up, forward_out = self.upwards(bottleneck, forward_state)
+        down, backward_out = self.downwards(bottleneck, backward_state)
+        both = torch.cat([up, down], dim=2).flatten(0, 1)
+        if self.config.cell == "logic":
+            # Propositions in 0..1 become evidence for and against.
+            both = 2 * both - 1
+        return bottleneck.flatten(0, 1) + self.fuse(both), forward_out, backward_out
+
+    def _decode(self, features: Tensor, skips: list[Tensor]) -> list[Tensor]:
+        logits = []
+        for level in reversed(range(len(skips))):
+            features = self.enlarge[level](features)
+            skip = skips[level]
+            if self.config.gates:
+                skip = self.gates[level](skip, features)
+            features = self.decoder[level](torch.cat([skip, features], dim=1))
+            if level == 0 or (self.training and level < len(self.heads)):
+                logits.append(self.heads[level](features))
+        return logits[::-1]
+
+
+def _stacked(features: Tensor, sequences: Tensor) -> Tensor:
+    """Split (batch x slice, ...) into (batch, slice, ...) like the sequences."""
+    batch, slices = sequences.shape[:2]
+    return features.reshape(batch, slices, *features.shape[1:])
+
+
+class ServedNetwork(nn.Module):
+    """The network with the inputs and outputs of the served model: one study, no batch axis."""
+
+    def __init__(self, network: UpAttLLSTM) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, sequences: Tensor, presence: Tensor, forward_state: Tensor, backward_state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return probability (slice, row, column) and both states (2, hidden, row, column)."""
+        output = self.network(
+            sequences[None], presence[None], forward_state[None], backward_state[None]
+        )
+        probability = torch.sigmoid(output.logits[0][0])
+        return probability, output.forward_state[0], output.backward_state[0]

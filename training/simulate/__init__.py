@@ -1,0 +1,1 @@
+"""Physics-based simulator of thrombi in MR studies: one noun a file."""

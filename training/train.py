@@ -1,0 +1,174 @@
+"""Train UpAttLLSTM: ``python -m training.train training/configs/RUN.toml [--resume]``.
+
+Everything random is drawn from the seed and the number of the step, so that a run that was killed
+and resumed ends with the same weights as one that was not.
+"""
+
+import json
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from training.augment import augment
+from training.config import TrainConfig
+from training.dataset import PreparedCase, Slab, draw_slab, load_cohort
+from training.losses import SegmentationLoss
+from training.modality_dropout import drop_modalities
+from training.network import UpAttLLSTM
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.jsonl"
+# Learning rate at the end, as a share of the highest.
+FINAL_RATE = 0.02
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Return the rate of a step: linear warm-up, then half a cosine."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    cosine = (1 + math.cos(math.pi * done)) / 2
+    return config.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+
+
+def draw_batch(
+    cases: list[PreparedCase], step: int, config: TrainConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw the batch of a step: sequences, presence and target, each with a batch axis."""
+    rng = np.random.default_rng([config.seed, step])
+    slices, rows, columns = config.slabs[step % len(config.slabs)]
+    slabs = []
+    for _ in range(config.batch):
+        case = cases[int(rng.integers(len(cases)))]
+        whole = case.target.shape[1:]
+        size = (slices, rows or whole[0], columns or whole[1])
+        slab = augment(draw_slab(case, size, rng), rng)
+        slabs.append(drop_modalities(slab, step / config.steps, config.dropout, rng))
+    return _stack(slabs)
+
+
+def _stack(slabs: list[Slab]) -> tuple[Tensor, Tensor, Tensor]:
+    sequences, presence, target = (
+        torch.from_numpy(np.stack([getattr(slab, name) for slab in slabs]))
+        for name in ("sequences", "presence", "target")
+    )
+    return sequences, presence, target
+
+
+class Run:
+    """The state of a training run: what a checkpoint holds."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.step = 0
+        self.network = UpAttLLSTM(config.network).train()
+        ema = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.network, multi_avg_fn=ema)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.loss = SegmentationLoss()
+
+    def advance(self, cases: list[PreparedCase]) -> float:
+        """Make one step and return its loss."""
+        sequences, presence, target = draw_batch(cases, self.step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+            output = self.network(sequences, presence)
+        loss = self.loss(output.logits, target)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return float(loss.detach())
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint; it replaces the former one only when it is complete."""
+        partial = path.with_suffix(".partial")
+        torch.save(
+            {
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "config": _plain(self.config),
+            },
+            partial,
+        )
+        partial.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Continue from a checkpoint of the same network and schedule."""
+        checkpoint = torch.load(path, weights_only=True)
+        self.network.load_state_dict(checkpoint["network"])
+        self.average.load_state_dict(checkpoint["average"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.step = checkpoint["step"]
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """Return the configuration as JSON values, which a checkpoint may hold safely."""
+    document: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return document
+
+
+def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None = None) -> Run:
+    """Train and return the finished run.
+
+    Parameters
+    ----------
+    resume : bool
+        Continue from the checkpoint in the output folder.
+    stop_after : int, optional
+        Leave the loop after this step, as if the run had been killed.
+    """
+    torch.set_num_threads(config.threads)
+    config.output.mkdir(parents=True, exist_ok=True)
+    cases = load_cohort(config.cohort)
+    run = Run(config)
+    if resume:
+        run.resume(config.output / CHECKPOINT)
+    started = time.monotonic()
+    bar = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*bar) as progress, (config.output / LOG).open("a") as log:
+        task = progress.add_task("training", total=config.steps, completed=run.step)
+        while run.step < min(config.steps, stop_after or config.steps):
+            loss = run.advance(cases)
+            progress.update(task, completed=run.step, description=f"loss {loss:.3f}")
+            seconds = round(time.monotonic() - started, 1)
+            record = {"step": run.step, "loss": loss, "cases": len(cases), "seconds": seconds}
+            log.write(json.dumps(record) + "\n")
+            if run.step % config.checkpoint_steps == 0 or run.step == config.steps:
+                log.flush()
+                run.save(config.output / CHECKPOINT)
+    return run
+
+
+def main(
+    config: Annotated[Path, typer.Argument(help="TOML file under training/configs.")],
+    resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
+) -> None:
+    """Train a network as a configuration file says."""
+    train(TrainConfig.read(config), resume=resume)
+
+
+if __name__ == "__main__":
+    typer.run(main)
