@@ -215,8 +215,8 @@ def _segmentation(
     spec: ModelSpec,
     identity: ResultIdentity,
 ) -> Dataset | None:
-    """Write and check the DICOM-SEG; a negative study has none."""
-    if not extraction.findings:
+    """Write and check the DICOM-SEG; a negative study, or one without a frame, has none."""
+    if not extraction.findings or not extraction.mask.geometry.frame_of_reference_uid:
         return None
     planes = roles.volumes[alignment.reference_role].source_planes
     series = roles.series_uid_of(alignment.reference_role)
@@ -294,6 +294,12 @@ def _alignment_warnings(alignment: Alignment, spec: ModelSpec) -> Iterator[Repor
             "NO_SUSCEPTIBILITY_SERIES",
             "without a susceptibility series the clot itself is hardly visible; "
             "the mask lies on the diffusion series",
+        )
+    if not alignment.volumes[alignment.reference_role].geometry.frame_of_reference_uid:
+        yield ReportWarning(
+            "NO_FRAME_OF_REFERENCE",
+            "the reference series has no FrameOfReferenceUID: a DICOM-SEG cannot refer to it, "
+            "and positions of series that lack it too were taken as they are",
         )
     registered = [entry.role for entry in alignment.registrations if entry.method == "rigid"]
     if registered:

@@ -70,6 +70,7 @@ T1 = {
     "InversionTime": 900.0,
     "FlipAngle": 9.0,
 }
+IN_PLANE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 CLOT = np.array([32.0, -8.0, 4.0])
 
 
@@ -79,7 +80,7 @@ class DarkSpots:
     def predict(
         self, sequences: Float32, presence: Float32, forward_state: Float32, backward_state: Float32
     ) -> Prediction:
-        outside = ndimage.binary_dilation(sequences[:, 0] == 0, iterations=4)
+        outside = ndimage.binary_dilation(sequences[:, 0] == 0, IN_PLANE, iterations=12)
         dark = (sequences[:, 0] < -3) & ~outside
         return Prediction(dark.astype(np.float32), forward_state, backward_state)
 
@@ -161,6 +162,18 @@ def test_negative_study_has_a_report_and_no_segmentation(tmp_path: Path) -> None
     assert analysis.report.result is StudyResult.NO_THROMBUS_FOUND
     assert analysis.segmentation is None
     assert set(analysis_files(analysis)) == {"report.json", "mask.nii.gz", "preview.png"}
+
+
+def test_thrombus_without_frame_of_reference_is_told_but_has_no_segmentation(
+    tmp_path: Path,
+) -> None:
+    series = mr_series(head(clot=True), **SWI)
+    for instance in series:
+        del instance.FrameOfReferenceUID
+    analysis = analyse(study_of(tmp_path, series))
+    assert analysis.report.result is StudyResult.THROMBUS_FOUND
+    assert analysis.segmentation is None
+    assert "NO_FRAME_OF_REFERENCE" in {warning.code for warning in analysis.report.warnings}
 
 
 def test_study_without_a_usable_series_says_which_and_why(tmp_path: Path) -> None:
