@@ -94,9 +94,10 @@ class ApiWorld:
     ) -> None:
         self._stack.close()
 
-    def kept(self) -> list[Path]:
-        """Return whatever lies in the folder of uploads."""
-        return list(self.gateway.folders.uploads.iterdir())
+    def left_over(self) -> list[Path]:
+        """Return whatever lies in the folder of uploads and belongs to no job."""
+        known = {job.job_id for job in self.gateway.database.recent(1000)}
+        return [p for p in self.gateway.folders.uploads.iterdir() if p.name not in known]
 
     def queue_job(self) -> Job:
         """Send a study and return its job."""

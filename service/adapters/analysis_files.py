@@ -15,6 +15,7 @@ REPORT = "report.json"
 SEGMENTATION = "segmentation.dcm"
 MASK = "mask.nii.gz"
 PREVIEW = "preview.png"
+FILE_NAMES = (REPORT, SEGMENTATION, MASK, PREVIEW)
 
 
 def analysis_files(analysis: Analysis) -> dict[str, bytes]:

@@ -4,12 +4,16 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.domain.errors import StorageError
 
-def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+
+def write_folder(
+    folder: Path, contents: Mapping[str, bytes], *, outdated: Collection[str] = ()
+) -> None:
     """Write files into a folder so that a reader meets either all of them or none.
 
     A folder that is there already keeps its other files, and then each file appears whole.
@@ -18,15 +22,31 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     ----------
     contents : mapping
         Names without any folder, and what the files hold.
+    outdated : collection of str
+        Files of earlier results; deleted where ``contents`` has none of that name.
+
+    Raises
+    ------
+    StorageError
+        If the disk does not take them.
     """
-    with _neighbour(folder) as temporary:
-        for name, content in contents.items():
-            _write_synced(temporary / name, content)
-        if folder.exists():
-            for name in contents:
-                (temporary / name).replace(folder / name)
-        else:
-            temporary.replace(folder)
+    try:
+        with _neighbour(folder) as temporary:
+            for name, content in contents.items():
+                _write_synced(temporary / name, content)
+            _publish(temporary, folder, contents, set(outdated) - set(contents))
+    except OSError as exc:
+        raise StorageError(f"the disk did not take the results: {exc.strerror}") from exc
+
+
+def _publish(temporary: Path, folder: Path, names: Iterable[str], outdated: Iterable[str]) -> None:
+    if not folder.exists():
+        temporary.replace(folder)
+        return
+    for name in outdated:
+        (folder / name).unlink(missing_ok=True)
+    for name in names:
+        (temporary / name).replace(folder / name)
 
 
 @contextmanager

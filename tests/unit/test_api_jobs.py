@@ -27,8 +27,15 @@ MEDIA_TYPES = {
 NAMES = dict(zip(MEDIA_TYPES, RESULTS, strict=True))
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+    with ApiWorld(tmp_path_factory.mktemp("api")) as world:
+        yield world
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[ApiWorld]:
+def fresh(tmp_path: Path) -> Iterator[ApiWorld]:
+    """Give an API that no other test has used."""
     with ApiWorld(tmp_path) as world:
         yield world
 
@@ -164,11 +171,11 @@ def test_events_are_taken_up_again(world: ApiWorld) -> None:
     assert_problem(answer, 422, "INVALID_REQUEST")
 
 
-def test_health(world: ApiWorld) -> None:
-    assert world.client.get("/health/live").json() == {"status": "live"}
-    assert_problem(world.client.get("/health/ready"), 503, "NO_WORKER")
-    world.claim(world.queue_job())
-    ready = world.client.get("/health/ready").json()
+def test_health(fresh: ApiWorld) -> None:
+    assert fresh.client.get("/health/live").json() == {"status": "live"}
+    assert_problem(fresh.client.get("/health/ready"), 503, "NO_WORKER")
+    fresh.claim(fresh.queue_job())
+    ready = fresh.client.get("/health/ready").json()
     assert (ready["status"], ready["evidence"]) == ("ready", "running_job")
 
 
@@ -199,12 +206,12 @@ def _canaries(world: ApiWorld) -> list[str]:
         return [row[0] for row in connection.execute("SELECT canary_id FROM canaries")]
 
 
-def test_metrics_count_jobs_stages_failures_and_requests(world: ApiWorld) -> None:
-    world.queue_job()
-    world.finish(world.claim(world.queue_job()), "thrombus_found")
-    failing = world.claim(world.queue_job())
-    world.put(failing, failing.failed(Failure.of(GeometryError("x")), utc_now()))
-    answer = world.client.get("/metrics")
+def test_metrics_count_jobs_stages_failures_and_requests(fresh: ApiWorld) -> None:
+    fresh.queue_job()
+    fresh.finish(fresh.claim(fresh.queue_job()), "thrombus_found")
+    failing = fresh.claim(fresh.queue_job())
+    fresh.put(failing, failing.failed(Failure.of(GeometryError("x")), utc_now()))
+    answer = fresh.client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     lines = answer.text.splitlines()
     assert 'thrombolens_jobs{state="QUEUED"} 1.0' in lines
@@ -231,17 +238,17 @@ def test_wrong_paths_and_methods(
     assert_problem(world.client.request(method, path), status, code)
 
 
-def test_a_database_that_fails_is_a_problem_not_a_crash(world: ApiWorld) -> None:
-    with world.broken_database():
+def test_a_database_that_fails_is_a_problem_not_a_crash(fresh: ApiWorld) -> None:
+    with fresh.broken_database():
         for path in ("/jobs", "/jobs/x", "/metrics"):
-            assert_problem(world.client.get(path), 503, "JOB_DATABASE_UNAVAILABLE")
+            assert_problem(fresh.client.get(path), 503, "JOB_DATABASE_UNAVAILABLE")
 
 
-def test_an_unexpected_error_tells_nothing_about_the_inside(world: ApiWorld) -> None:
-    @world.app.get("/crash")
+def test_an_unexpected_error_tells_nothing_about_the_inside(fresh: ApiWorld) -> None:
+    @fresh.app.get("/crash")
     def crash() -> None:
         raise ZeroDivisionError("DOE^JANE at /secret/path")
 
-    answer = world.client.get("/crash")
+    answer = fresh.client.get("/crash")
     assert_problem(answer, 500, "INTERNAL_ERROR")
     assert "secret" not in answer.text

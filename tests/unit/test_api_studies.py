@@ -19,9 +19,10 @@ BOUNDARY = b"limit"
 MULTIPART = {"content-type": "multipart/form-data; boundary=limit"}
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[ApiWorld]:
-    with ApiWorld(tmp_path, max_upload_bytes=300_000, max_files=60) as world:
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
+    folder = tmp_path_factory.mktemp("api")
+    with ApiWorld(folder, max_upload_bytes=300_000, max_files=60) as world:
         yield world
 
 
@@ -112,7 +113,7 @@ def test_an_unknown_model_is_refused_and_nothing_is_kept(world: ApiWorld) -> Non
     answer = world.client.post("/segment", files=files(b"one"), data={"model": "nope"})
     assert_problem(answer, 422, "UNKNOWN_MODEL")
     assert "net:1.0.0" in answer.json()["detail"]
-    assert world.kept() == []
+    assert world.left_over() == []
 
 
 def part(name: str, content: bytes, filename: str | None = None) -> bytes:
@@ -142,7 +143,7 @@ def test_a_malformed_body_is_refused(
 ) -> None:
     answer = world.client.post(door, content=body, headers=headers)
     assert_problem(answer, 400, "MALFORMED_UPLOAD")
-    assert world.kept() == []
+    assert world.left_over() == []
 
 
 @pytest.mark.parametrize("door", ["/segment", "/classify"])
@@ -150,7 +151,7 @@ def test_nothing_and_empty_files_are_refused(world: ApiWorld, door: str) -> None
     only_field = part("model", b"net") + b"--limit--\r\n"
     assert_problem(world.client.post(door, content=only_field, headers=MULTIPART), 422, "NOT_DICOM")
     assert_problem(world.client.post(door, files=files(b"")), 422, "NOT_DICOM")
-    assert world.kept() == []
+    assert world.left_over() == []
 
 
 def unsafe_zip() -> bytes:
@@ -182,7 +183,7 @@ def test_bad_uploads_are_refused_by_name(
     world: ApiWorld, door: str, content: bytes, status: int, code: str
 ) -> None:
     assert_problem(world.client.post(door, files=files(content)), status, code)
-    assert world.kept() == []
+    assert world.left_over() == []
 
 
 def test_size_is_counted_where_it_is_not_announced(world: ApiWorld) -> None:
@@ -193,7 +194,7 @@ def test_size_is_counted_where_it_is_not_announced(world: ApiWorld) -> None:
 
     answer = world.client.post("/segment", content=pieces(), headers=MULTIPART)
     assert_problem(answer, 413, "LIMIT_EXCEEDED")
-    assert world.kept() == []
+    assert world.left_over() == []
 
 
 def test_too_many_files_are_refused(world: ApiWorld) -> None:
@@ -213,7 +214,7 @@ def test_classify_says_what_would_be_used_and_why(world: ApiWorld, tmp_path: Pat
     assert view["missing_roles"] == ["PHASE", "DWI", "ADC", "FLAIR", "TOF"]
     assert view["ignored_files"] == 1
     assert "DOE" not in answer.text
-    assert world.kept() == []
+    assert world.left_over() == []
 
 
 @pytest.mark.parametrize(
@@ -237,13 +238,16 @@ def test_models_are_listed_with_what_was_measured(world: ApiWorld) -> None:
     assert model["roles"] == ["SUSC", "PHASE", "DWI", "ADC", "FLAIR", "TOF"]
 
 
-def test_a_broken_model_folder_is_the_operators_problem(world: ApiWorld) -> None:
-    (world.models / "net" / "1.0.0" / "model.json").write_text("{")
-    assert_problem(world.client.get("/models"), 503, "INVALID_MODEL")
+def test_a_broken_model_folder_is_the_operators_problem(tmp_path: Path) -> None:
+    with ApiWorld(tmp_path) as world:
+        (world.models / "net" / "1.0.0" / "model.json").write_text("{")
+        assert_problem(world.client.get("/models"), 503, "INVALID_MODEL")
+        assert_problem(world.client.post("/segment", files=files(b"x")), 503, "INVALID_MODEL")
+        assert world.left_over() == []
 
 
 def test_a_job_that_cannot_be_stored_leaves_no_upload(world: ApiWorld) -> None:
     with world.broken_database():
         answer = world.client.post("/segment", files=files(b"one"))
     assert_problem(answer, 503, "JOB_DATABASE_UNAVAILABLE")
-    assert world.kept() == []
+    assert world.left_over() == []
