@@ -81,7 +81,7 @@ class DarkSpots:
         self, sequences: Float32, presence: Float32, forward_state: Float32, backward_state: Float32
     ) -> Prediction:
         outside = ndimage.binary_dilation(sequences[:, 0] == 0, IN_PLANE, iterations=12)
-        dark = (sequences[:, 0] < -3) & ~outside
+        dark = (sequences[:, 0] < -2) & ~outside
         return Prediction(dark.astype(np.float32), forward_state, backward_state)
 
 
