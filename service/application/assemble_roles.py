@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from pydicom.dataset import Dataset
 
@@ -66,12 +67,14 @@ def assemble_roles(
     Detection has looked at the positions already. What still forms no volume, such as directions
     of a diffusion series on different grids, loses its role, with the reason in the report.
     """
+    # Directions of a diffusion series share their series: read it once, not once for each.
+    read_once = lru_cache(maxsize=1)(read_series)
     for role in wanted:
         if role in roles.detected.missing_roles:
             continue
         sources = sources_of(roles.detected, role)
         try:
-            part = _combined([_assembled(source, read_series) for source in sources])
+            part = _combined([_assembled(source, read_once) for source in sources])
         except GeometryError as exc:
             roles = roles.losing(role, sources, Rejection(exc.code, str(exc)))
         else:

@@ -237,8 +237,7 @@ def _settle(
     """Write the winner's role and the losers' rejection into the list."""
     winner = ranked[0]
     if winner.found.classification.label is SequenceLabel.DWI_DIRECTIONAL:
-        count = len(winner.members)
-        reason = f"no trace image, {count} directions to compute one from; {reason}"
+        reason = f"no trace image; its directions, {len(winner.members)} in all; {reason}"
     for index in winner.members:
         judged[index] = replace(judged[index], role=role, role_reason=reason)
     detail = f"{role} is {winner.found.volume.volume_id}: {reason}"

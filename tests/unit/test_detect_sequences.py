@@ -414,7 +414,7 @@ def test_directions_make_a_trace_of_the_best_shell(tmp_path: Path) -> None:
     assert all(volume.role is Role.DWI for volume in members)
     assert Role.DWI not in found.of_role
     assert Role.DWI not in found.missing_roles
-    assert "3 directions" in members[0].role_reason
+    assert "no trace image; its directions, 3 in all" in members[0].role_reason
     assert codes(found).count("ROLE_TAKEN") == 4
 
 
