@@ -67,19 +67,3 @@ def test_planted_violation_is_caught(
     broken = [row for row in outcome.stdout.splitlines() if "BROKEN" in row or "Missing" in row]
     undeclared = "undeclared" in outcome.stdout
     assert any(contract in row for row in broken) or undeclared, outcome.stdout
-
-
-def test_worker_and_api_start_without_torch() -> None:
-    code = (
-        "import sys, service.entrypoints.worker, service.entrypoints.api.app;"
-        "sys.exit('torch' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
-
-
-def test_gateway_starts_without_onnxruntime_and_simpleitk() -> None:
-    code = (
-        "import sys, service.entrypoints.api.app;"
-        "sys.exit(bool({'onnxruntime', 'SimpleITK', 'torch'} & set(sys.modules)))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
