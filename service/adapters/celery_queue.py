@@ -95,6 +95,15 @@ class CeleryQueue:
         """
         self._send(RUN_CANARY, canary_id, expires=expires_s)
 
+    def broker_answers(self) -> bool:
+        """Whether the broker can be reached now."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=CONNECT_TIMEOUT_S)
+        except (OperationalError, OSError):
+            return False
+        return True
+
     def _send(self, task: str, argument: str, expires: float | None) -> None:
         try:
             self._app.send_task(task, (argument,), expires=expires)

@@ -58,7 +58,7 @@ class Gateway:
 
     def recovery(self) -> RecoveryLoop:
         """Return the loop that looks for jobs that were left behind."""
-        return RecoveryLoop(self._recover, self.settings.recovery_interval_seconds)
+        return RecoveryLoop(self.recover, self.settings.recovery_interval_seconds)
 
     def close(self) -> None:
         """Close the connections."""
@@ -121,7 +121,8 @@ class Gateway:
             self._readiness = fresh
             return fresh
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
+        """Help jobs that were left behind, forget old ones, sweep what crashes left."""
         recover_jobs(self.database, self.queue, self.limits, utc_now)
         self.folders.sweep(UNFINISHED_KEPT_S)
         if self.settings.retention_days is not None:

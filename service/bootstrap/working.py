@@ -8,7 +8,9 @@ import structlog
 from service.adapters.celery_queue import work
 from service.application.ports import CanaryAnswer, StudyAnalysis
 from service.application.run_job import JobRunner
+from service.application.watch_consumer import ConsumerWatch
 from service.bootstrap.gateway import Gateway, utc_now
+from service.bootstrap.recovery import RecoveryLoop
 from service.domain.errors import ThrombolensError
 from service.domain.job import Failure
 from service.settings import Settings
@@ -39,12 +41,26 @@ def run_jobs(settings: Settings, analyse: StudyAnalysis, probe: Callable[[], str
         abandon=_abandon,
     )
 
-    def run_canary(canary_id: str) -> None:
-        gateway.database.answer_canary(canary_id, _probed(probe), utc_now())
+    watch = ConsumerWatch(
+        gateway.database, utc_now, settings.ring_again_seconds, gateway.queue.broker_answers
+    )
 
-    with gateway.recovery():
+    def run_job(job_id: str) -> None:
+        with watch.busy():
+            runner.run(job_id)
+
+    def run_canary(canary_id: str) -> None:
+        with watch.busy():
+            gateway.database.answer_canary(canary_id, _probed(probe), utc_now())
+
+    def look_after() -> None:
+        gateway.recover()
+        if watch.is_deaf():
+            _abandon()
+
+    with RecoveryLoop(look_after, settings.recovery_interval_seconds):
         _log.info("worker_started", pid=os.getpid())
-        work(gateway.celery, runner.run, run_canary)
+        work(gateway.celery, run_job, run_canary)
     gateway.close()
 
 
@@ -56,6 +72,6 @@ def _probed(probe: Callable[[], str]) -> CanaryAnswer:
 
 
 def _abandon() -> None:
-    """End this process at once: its analysis hangs in code that cannot be interrupted."""
+    """End this process at once: it hangs, in native code or in its connection to the broker."""
     _log.critical("worker_abandoned", pid=os.getpid())
     os._exit(ABANDONED)
