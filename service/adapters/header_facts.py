@@ -7,6 +7,7 @@ first, so that every plane carries what holds for it. Values that cannot be read
 from collections.abc import Iterable, Mapping
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag, Tag
 
 from service.adapters.mosaics import is_mosaic, tiles_of
@@ -132,7 +133,7 @@ def _read(dataset: Dataset, tag: BaseTag) -> FactValue | None:
     try:
         element = dataset[tag]
         value = plain_value(element.value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, BytesLengthException):
         return None
     items = value if isinstance(value, tuple) else (value,)
     is_text = any(isinstance(item, str) for item in items)

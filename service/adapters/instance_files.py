@@ -1,6 +1,7 @@
 """One DICOM file: whether it is one, whether it is whole, and what its header says."""
 
 import hashlib
+import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pydicom import dcmread
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_fragments
+from pydicom.errors import BytesLengthException
 from pydicom.uid import (
     UID,
     EnhancedMRColorImageStorage,
@@ -23,7 +25,7 @@ from pydicom.uid import (
 )
 
 from service.adapters.header_facts import header_facts, planes_of
-from service.domain.errors import TruncatedFileError
+from service.domain.errors import InputError, TruncatedFileError
 from service.domain.study import OWN_OUTPUT, FactValue, PlaneFacts
 
 MR_IMAGE_CLASSES = frozenset(
@@ -41,8 +43,11 @@ _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInst
 
 # First bytes of a data set without preamble: group 0002 or 0008, little endian.
 _BARE_STARTS = (b"\x02\x00", b"\x08\x00")
-# What pydicom raises for bytes that are no data set, or end inside one.
-_PARSE_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError)
+# What pydicom raises for bytes that are no data set, end inside one, or are damaged.
+_PARSE_ERRORS = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(NotImplementedError, BytesLengthException, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,8 @@ def read_instance(path: Path) -> InstanceFile | None:
     ------
     TruncatedFileError
         If the file is DICOM but ends before its data do.
+    InputError
+        If its header is damaged.
     """
     content = path.read_bytes()
     has_preamble = content[128:132] == b"DICM"
@@ -104,10 +111,12 @@ def read_instance(path: Path) -> InstanceFile | None:
             if has_preamble:
                 raise TruncatedFileError("a DICOM file ends inside its header")
             return None
-        if _is_directory(dataset):
-            return None
-        _check_pixels(dataset)
-        return _instance(path, content, dataset)
+        try:
+            return None if _is_directory(dataset) else _instance(path, content, dataset)
+        except _PARSE_ERRORS as error:
+            raise InputError(
+                f"the header of a DICOM file is damaged ({type(error).__name__})"
+            ) from error
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -133,9 +142,9 @@ def _parse_or_none(content: bytes) -> Dataset | None:
     try:
         dataset = _parse(content)
         identified = all(dataset.get(keyword) for keyword in _IDENTIFIERS)
+        return dataset if identified or _is_directory(dataset) else None
     except _PARSE_ERRORS:
         return None
-    return dataset if identified or _is_directory(dataset) else None
 
 
 def _is_directory(dataset: Dataset) -> bool:
@@ -164,6 +173,7 @@ def _check_pixels(dataset: Dataset) -> None:
 
 
 def _instance(path: Path, content: bytes, dataset: Dataset) -> InstanceFile:
+    _check_pixels(dataset)
     facts = header_facts(dataset)
     if _is_own_output(dataset):
         facts[OWN_OUTPUT] = "YES"

@@ -65,6 +65,8 @@ class StudyFolder:
             If files end before their data do; says how many and which is the first.
         LimitExceededError
             If there are more planes than allowed.
+        InputError
+            If the header of a file is damaged.
         """
         found, ignored = _read_all(folder, max_slices)
         _check_one_study(found, ignored)
