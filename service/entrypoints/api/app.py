@@ -11,7 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import __version__
 from service.bootstrap.gateway import Gateway
 from service.domain.report import RESEARCH_USE_NOTICE
-from service.entrypoints.api import health_routes, job_routes, openapi, problems, study_routes
+from service.entrypoints.api import (
+    event_routes,
+    health_routes,
+    job_routes,
+    openapi,
+    problems,
+    result_routes,
+    study_routes,
+)
 from service.entrypoints.api.metrics import request_seconds
 
 _log = structlog.get_logger(__name__)
@@ -36,7 +44,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     problems.install(app)
-    for door in (study_routes, job_routes, health_routes):
+    for door in (study_routes, job_routes, event_routes, result_routes, health_routes):
         app.include_router(door.router)
     app.add_middleware(RequestLog)
     openapi.install(app)

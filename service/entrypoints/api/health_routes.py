@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Response
 
+from service.entrypoints.api.health_schemas import LiveView, ReadyView
 from service.entrypoints.api.metrics import CONTENT_TYPE, exposition
 from service.entrypoints.api.problems import documented
-from service.entrypoints.api.schemas import LiveView, ReadyView
 from service.entrypoints.api.study_routes import GatewayOf
 
 router = APIRouter(tags=["operation"])

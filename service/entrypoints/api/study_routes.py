@@ -6,14 +6,9 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.bootstrap.gateway import Gateway
+from service.entrypoints.api.job_schemas import JOB_ID, JobView
 from service.entrypoints.api.problems import documented
-from service.entrypoints.api.schemas import (
-    JOB_ID,
-    ClassificationView,
-    JobView,
-    ModelList,
-    ModelView,
-)
+from service.entrypoints.api.study_schemas import ClassificationView, ModelList, ModelView
 from service.entrypoints.api.uploads import SINGLE_FILE, receive_upload
 
 router = APIRouter(tags=["studies"])
