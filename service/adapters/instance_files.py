@@ -3,6 +3,7 @@
 import hashlib
 import struct
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -46,7 +47,7 @@ _BARE_STARTS = (b"\x02\x00", b"\x08\x00")
 # What pydicom raises for bytes that are no data set, end inside one, or are damaged.
 _PARSE_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
-    *(NotImplementedError, BytesLengthException, struct.error),
+    *(NotImplementedError, RecursionError, BytesLengthException, struct.error, zlib.error),
 )
 
 
@@ -101,10 +102,12 @@ def read_instance(path: Path) -> InstanceFile | None:
     InputError
         If its header is damaged.
     """
-    content = path.read_bytes()
-    has_preamble = content[128:132] == b"DICM"
-    if not has_preamble and content[:2] not in _BARE_STARTS:
+    with path.open("rb") as stream:
+        start = stream.read(132)
+    has_preamble = start[128:132] == b"DICM"
+    if not has_preamble and start[:2] not in _BARE_STARTS:
         return None
+    content = path.read_bytes()
     with disable_value_validation():
         dataset = _parse_or_none(content)
         if dataset is None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 
 from service.application.assemble_roles import AssembledRoles, assemble_roles
+from service.domain.errors import InputError
 from service.domain.finding import Finding, StudyResult
 from service.domain.identity import ResultIdentity
 from service.domain.model_spec import ModelSpec
@@ -166,7 +167,7 @@ def analyse_study(
     timed = _StageTimer(progress, clock)
     with timed(Stage.READ):
         study = open_study()
-    identity = _identity(study.facts, model.spec, parameters)
+    identity = _identity(study.facts, model, parameters)
     with timed(Stage.DETECT):
         roles = AssembledRoles.detected_in(study.facts)
     with timed(Stage.ASSEMBLE):
@@ -177,7 +178,10 @@ def analyse_study(
     with timed(Stage.ALIGN):
         alignment = align_volumes({role: part.volume for role, part in roles.volumes.items()})
     with timed(Stage.PREPROCESS):
-        seen = preprocess(alignment.volumes, alignment.reference_role, model.spec.input)
+        try:
+            seen = preprocess(alignment.volumes, alignment.reference_role, model.spec.input)
+        except InputError as exc:
+            return Analysis(told.report(insufficiency=f"{exc}."))
     with timed(Stage.INFER):
         chunk = parameters.chunk_slices
         probability = run_model(seen, model.predictor, model.spec, chunk_slices=chunk)
@@ -196,9 +200,17 @@ def analyse_study(
     )
 
 
-def _identity(facts: StudyFacts, spec: ModelSpec, parameters: AnalysisParameters) -> ResultIdentity:
-    """Derive what all UIDs derive from: the input, the model with its threshold, the software."""
-    parts = (facts.input_digest, repr(spec), parameters.software_version)
+def _identity(
+    facts: StudyFacts, model: LoadedModel, parameters: AnalysisParameters
+) -> ResultIdentity:
+    """Derive what all UIDs derive from: everything that the written objects depend on."""
+    parts = (
+        facts.input_digest,
+        repr(model.spec),
+        model.execution_provider,
+        parameters.software_version,
+        parameters.installation_id,
+    )
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return ResultIdentity(
         analysis_digest=digest,
@@ -253,6 +265,7 @@ class _Told:
         alignment: Alignment | None = None,
         findings: tuple[Finding, ...] = (),
         segmentation: Dataset | None = None,
+        insufficiency: str | None = None,
     ) -> DetectionReport:
         """Write the report; without an alignment it says that the input is insufficient."""
         return write_report(
@@ -267,6 +280,7 @@ class _Told:
                 findings=findings,
                 warnings=tuple(self._warnings(alignment, segmentation)),
                 timings_s=self.seconds,
+                insufficiency=insufficiency,
                 segmentation_sop_instance_uid=(
                     None if segmentation is None else str(segmentation.SOPInstanceUID)
                 ),
@@ -310,7 +324,7 @@ def _alignment_warnings(alignment: Alignment, spec: ModelSpec) -> Iterator[Repor
     if alignment.dropped:
         yield ReportWarning(
             "DROPPED_ROLES",
-            f"{_names(alignment.dropped)}: nothing in its frame of reference to register by",
+            f"{_names(alignment.dropped)}: another frame of reference that could not be registered",
         )
     spacing = alignment.volumes[alignment.reference_role].geometry.spacing[0]
     coarsest = spec.input.slice_spacing_mm[1]

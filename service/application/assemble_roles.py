@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from pydicom.dataset import Dataset
 
-from service.domain.errors import GeometryError
+from service.domain.errors import InputError
 from service.domain.report import ReportWarning
 from service.domain.sequence import Role
 from service.domain.study import ClassifiedVolume, DetectedSequences, Rejection, StudyFacts
@@ -64,8 +64,9 @@ def assemble_roles(
 ) -> AssembledRoles:
     """Assemble all roles that the network takes.
 
-    Detection has looked at the positions already. What still forms no volume, such as directions
-    of a diffusion series on different grids, loses its role, with the reason in the report.
+    Detection has looked at the positions already. What still gives no volume, such as directions
+    of a diffusion series on different grids or pixels that cannot be decoded, loses its role,
+    with the reason in the report.
     """
     # Directions of a diffusion series share their series: read it once, not once for each.
     read_once = lru_cache(maxsize=1)(read_series)
@@ -75,7 +76,7 @@ def assemble_roles(
         sources = sources_of(roles.detected, role)
         try:
             part = _combined([_assembled(source, read_once) for source in sources])
-        except GeometryError as exc:
+        except InputError as exc:
             roles = roles.losing(role, sources, Rejection(exc.code, str(exc)))
         else:
             roles = replace(roles, volumes={**roles.volumes, role: part})

@@ -79,7 +79,7 @@ class StudyFacts:
     ignored_files : int
         Files of the upload that hold no DICOM instance; a DICOMDIR holds none.
     duplicate_instances : int
-        Instances that came more than once; only the first counts.
+        Instances that came more than once; one copy counts, whatever its name.
     """
 
     study_instance_uid: str

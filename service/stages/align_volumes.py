@@ -5,6 +5,7 @@ reference means that the patient may have moved: those series are registered rig
 transform for all series of that frame, and the report says so.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,8 +41,8 @@ class Alignment:
     registrations : tuple of ReportedRegistration
         How every other role came onto the grid.
     dropped : tuple of Role
-        Roles that could not be brought onto the grid: a phase image whose frame of reference
-        holds nothing to register by.
+        Roles that could not be brought onto the grid: nothing in their frame of reference could
+        be registered, such as a phase image alone or a series that does not overlap.
     """
 
     volumes: Mapping[Role, Volume]
@@ -91,7 +92,7 @@ def choose_reference(volumes: Mapping[Role, Volume]) -> Role:
 def _transform_of(
     frame: str, volumes: Mapping[Role, Volume], reference: Volume
 ) -> sitk.Euler3DTransform | None:
-    """Map reference points to points of the frame: identity, or rigid; None if nothing shows it."""
+    """Map reference points to points of the frame: identity, or rigid; None if it cannot be."""
     if frame == reference.geometry.frame_of_reference_uid:
         return sitk.Euler3DTransform()
     for role in REGISTRATION_ORDER:
@@ -100,27 +101,30 @@ def _transform_of(
     return None
 
 
-def _register(reference: Volume, moving: Volume) -> sitk.Euler3DTransform:
-    """Rigid transform by mutual information, from the better of two starting points."""
+def _register(reference: Volume, moving: Volume) -> sitk.Euler3DTransform | None:
+    """Rigid transform by mutual information, from the better of two starting points.
+
+    None if the series has no contrast or does not overlap with the reference from either start.
+    """
     fixed, other = _registration_image(reference), _registration_image(moving)
     method = _registration_method()
-    starts = [
-        _centred(fixed, sitk.Euler3DTransform()),
-        sitk.Euler3DTransform(
-            sitk.CenteredTransformInitializer(
-                fixed,
-                other,
-                sitk.Euler3DTransform(),
-                sitk.CenteredTransformInitializerFilter.MOMENTS,
-            )
-        ),
-    ]
-    start = min(starts, key=lambda candidate: _metric(method, candidate, fixed, other))
-    method.SetInitialTransform(start, inPlace=True)
-    method.Execute(fixed, other)
+    try:
+        starts = [_centred(fixed, sitk.Euler3DTransform()), _on_centres_of_mass(fixed, other)]
+        start = min(starts, key=lambda candidate: _metric(method, candidate, fixed, other))
+        method.SetInitialTransform(start, inPlace=True)
+        method.Execute(fixed, other)
+    except RuntimeError:
+        return None
     # Sums differ in the last digits from run to run; a nanometre does not matter, equality does.
     start.SetParameters([round(value, 6) for value in start.GetParameters()])
     return start
+
+
+def _on_centres_of_mass(fixed: sitk.Image, other: sitk.Image) -> sitk.Euler3DTransform:
+    initializer = sitk.CenteredTransformInitializerFilter.MOMENTS
+    return sitk.Euler3DTransform(
+        sitk.CenteredTransformInitializer(fixed, other, sitk.Euler3DTransform(), initializer)
+    )
 
 
 def _registration_image(volume: Volume) -> sitk.Image:
@@ -158,8 +162,12 @@ def _metric(
     fixed: sitk.Image,
     other: sitk.Image,
 ) -> float:
+    """Evaluate a start; infinite where the images do not overlap, SimpleITK's RuntimeError."""
     method.SetInitialTransform(candidate)
-    return float(method.MetricEvaluate(fixed, other))
+    try:
+        return float(method.MetricEvaluate(fixed, other))
+    except RuntimeError:
+        return math.inf
 
 
 def _onto(volume: Volume, grid: Geometry, transform: sitk.Euler3DTransform) -> Volume:

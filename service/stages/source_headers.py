@@ -172,7 +172,8 @@ def _check_value(representation: str, value: object) -> None:
 def _shared_geometry(geometry: Geometry, first: PlaneFacts, source: Dataset) -> Dataset:
     header = Dataset()
     header.Rows, header.Columns = geometry.shape[1:]
-    header.ImageOrientationPatient = _decimals(first.orientation or ())
+    # Of the grid, whose axes have length 1: scanners round cosines.
+    header.ImageOrientationPatient = _decimals([*geometry.axes[2], *geometry.axes[1]])
     header.PixelSpacing = _decimals(first.pixel_spacing or ())
     header.SpacingBetweenSlices = _decimals(geometry.spacing[:1])[0]
     stated = slice_thickness(source, first)

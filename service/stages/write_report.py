@@ -180,7 +180,9 @@ def _input_warnings(study: StudyFacts) -> tuple[ReportWarning, ...]:
         detail = f"{study.ignored_files} files are not DICOM and were ignored"
         warnings.append(ReportWarning("IGNORED_FILES", detail))
     if study.duplicate_instances:
-        detail = f"{study.duplicate_instances} instances came more than once; the first counts"
+        detail = (
+            f"{study.duplicate_instances} instances came more than once; one copy of each counts"
+        )
         warnings.append(ReportWarning("DUPLICATE_INSTANCES", detail))
     return tuple(warnings)
 

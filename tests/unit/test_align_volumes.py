@@ -114,6 +114,23 @@ def test_phase_alone_in_its_frame_is_dropped_and_named() -> None:
     assert Role.PHASE not in outcome.volumes
 
 
+@pytest.mark.parametrize("kind", ["far away", "empty"])
+def test_what_cannot_be_registered_is_dropped_and_named(kind: str) -> None:
+    reference = head()
+    grid = head("9.9.9").geometry
+    shift = np.eye(4)
+    shift[:3, 3] = 2000 if kind == "far away" else 0
+    elsewhere = Geometry(shift @ grid.affine, grid.shape, grid.frame_of_reference_uid)
+    voxels = reference.voxels if kind == "far away" else np.zeros_like(reference.voxels)
+    outcome = align_volumes({Role.SUSC: reference, Role.FLAIR: Volume(voxels, elsewhere)})
+    if kind == "far away":
+        assert [entry.method for entry in outcome.registrations] == ["rigid"]
+        covered = outcome.volumes[Role.FLAIR].voxels
+        assert np.nanmedian(np.abs(covered - reference.voxels)) < 2
+    else:
+        assert outcome.dropped == (Role.FLAIR,)
+
+
 def test_neither_susceptibility_nor_diffusion_is_an_error() -> None:
     with pytest.raises(InputError, match="FLAIR"):
         align_volumes({Role.FLAIR: head()})

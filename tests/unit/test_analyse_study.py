@@ -207,6 +207,29 @@ def test_unusable_geometry_is_a_named_reason(
     assert code in {volume.rejection_code for volume in report.volumes}
 
 
+def test_empty_reference_is_insufficient_input(tmp_path: Path) -> None:
+    nothing = head(clot=False)
+    empty = Volume(np.zeros_like(nothing.voxels), nothing.geometry)
+    report = analyse(study_of(tmp_path, mr_series(empty, **SWI))).report
+    assert report.result is StudyResult.INSUFFICIENT_INPUT
+    assert "no head found" in (report.insufficiency or "")
+
+
+def test_another_installation_gives_other_identifiers(tmp_path: Path) -> None:
+    opened = study_of(tmp_path, mr_series(head(clot=False), **SWI))
+    here, there = (
+        analyse_study(
+            opened,
+            LoadedModel(SPEC, DarkSpots(), "TestExecutionProvider"),
+            AnalysisParameters(chunk_slices=8, software_version="9.9", installation_id=name),
+            Recorder(),
+            time.monotonic,
+        ).report
+        for name in ("here", "there")
+    )
+    assert here.analysis_digest != there.analysis_digest
+
+
 def test_same_study_twice_gives_the_same_objects(tmp_path: Path) -> None:
     volume = head(clot=True)
     first = analysis_files(analyse(study_of(tmp_path / "a", mr_series(volume, **SWI))))
