@@ -43,7 +43,9 @@ def helped_job(job: Job, limits: JobLimits, now: datetime) -> Job | None:
         return None
     if job.state is JobState.CANCELLING:
         return job.cancelled(now)
-    if now >= limits.deadline(job):
+    # When recovery looks says nothing: it may have been stopped too. A worker that lived until the
+    # deadline renewed its lease up to it.
+    if job.lease.expires_at >= limits.deadline(job):
         return job.failed(_timed_out(limits), now)
     if job.attempts >= limits.max_attempts:
         return job.failed(_worker_lost(job), now)

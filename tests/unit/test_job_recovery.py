@@ -68,11 +68,21 @@ def test_the_last_attempt_fails_the_job(clock: FakeClock) -> None:
 
 def test_a_worker_that_hangs_past_the_deadline_fails_the_job(clock: FakeClock) -> None:
     job = running(clock)
-    clock.pass_by(900)
+    clock.pass_by(890)
+    job = job.renewed(LIMITS.lease("t0", clock()))
+    clock.pass_by(30)
     helped = helped_job(job, LIMITS, clock())
     assert helped is not None
     assert helped.failure is not None
     assert helped.failure.code == "TIMEOUT"
+
+
+def test_a_job_interrupted_by_a_long_stop_is_tried_again(clock: FakeClock) -> None:
+    job = running(clock)
+    clock.pass_by(10_000)
+    helped = helped_job(job, LIMITS, clock())
+    assert helped is not None
+    assert (helped.state, helped.rung_at, helped.failure) == (JobState.QUEUED, clock(), None)
 
 
 def test_a_job_being_cancelled_by_a_lost_worker_is_cancelled(clock: FakeClock) -> None:
