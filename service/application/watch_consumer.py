@@ -2,7 +2,8 @@
 
 After a broken connection to Redis a Celery worker may reconnect and yet consume nothing. It renews
 no lease, for it runs no job; it just never works again. It can tell by itself: jobs wait, the bell
-was rung for them several times, the broker answers, and it has had nothing to do all the while.
+was rung for them several times, the broker answered and it had nothing to do all the while. Rings
+while the broker could not be reached were heard by nobody, and say nothing about this worker.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ class ConsumerWatch:
     ring_again_seconds : float
         How often the bell is rung for a job that waits.
     broker_answers : callable
-        Whether the broker can be reached now.
+        Whether the broker can be reached now; asked each time while the worker is idle.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ConsumerWatch:
         self._broker_answers = broker_answers
         self._busy = False
         self._idle_since = clock()
+        self._broker_lost_at = self._idle_since
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -54,17 +56,24 @@ class ConsumerWatch:
     def is_deaf(self) -> bool:
         """Whether this worker should have had a message for long.
 
+        Ask often: an outage of the broker is noticed only by asking while it lasts.
+
         Raises
         ------
         JobDatabaseError
             If the database cannot be reached.
         """
-        if self._busy or self._clock() - self._idle_since < self._patience:
+        if self._busy:
             return False
-        waiting = [
-            job.transitions[-1].at
+        if not self._broker_answers():
+            self._broker_lost_at = self._clock()
+            return False
+        able_since = max(self._idle_since, self._broker_lost_at)
+        if self._clock() - able_since < self._patience:
+            return False
+        unheard = any(
+            self._clock() - job.transitions[-1].at >= self._patience
             for job in self._store.unfinished()
             if job.state is JobState.QUEUED
-        ]
-        unheard = any(self._clock() - since >= self._patience for since in waiting)
-        return unheard and not self._busy and self._broker_answers()
+        )
+        return unheard and not self._busy

@@ -77,6 +77,23 @@ def test_a_broker_that_is_down_is_no_fault_of_the_worker(
     assert not watching.is_deaf()
 
 
+def test_rings_that_failed_while_the_broker_was_down_are_not_unheard(
+    database: JobDatabase, clock: FakeClock
+) -> None:
+    up = False
+    watching = ConsumerWatch(database, clock, 30, lambda: up)
+    database.add(Job.queued("a", "m:1", clock()))
+    for _ in range(1000):
+        clock.pass_by(10)
+        assert not watching.is_deaf()
+    up = True
+    assert not watching.is_deaf()
+    clock.pass_by(119)
+    assert not watching.is_deaf()
+    clock.pass_by(1)
+    assert watching.is_deaf()
+
+
 @pytest.mark.parametrize(("url", "answers"), [(None, True), ("redis://127.0.0.1:1/0", False)])
 def test_the_broker_is_asked(tmp_path: Path, url: str | None, answers: bool) -> None:
     app = make_celery(url, broker_dir=tmp_path, polling_seconds=0.2, visibility_seconds=60)
