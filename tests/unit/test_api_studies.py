@@ -197,6 +197,24 @@ def test_size_is_counted_where_it_is_not_announced(world: ApiWorld) -> None:
     assert world.left_over() == []
 
 
+def test_fields_count_as_what_they_are_in_the_body(world: ApiWorld) -> None:
+    def fields() -> Iterator[bytes]:
+        for number in range(2000):
+            yield part(f"field{number}", b"x" * 200)
+        yield WHOLE
+
+    answer = world.client.post("/segment", content=fields(), headers=MULTIPART)
+    assert_problem(answer, 413, "LIMIT_EXCEEDED")
+    assert world.left_over() == []
+
+
+def test_a_header_of_a_part_has_an_end(world: ApiWorld) -> None:
+    answer = world.client.post(
+        "/segment", content=part("x" * 20_000, b"") + WHOLE, headers=MULTIPART
+    )
+    assert_problem(answer, 400, "MALFORMED_UPLOAD")
+
+
 def test_too_many_files_are_refused(world: ApiWorld) -> None:
     answer = world.client.post("/segment", files=files(*[b"x"] * 61))
     assert_problem(answer, 413, "LIMIT_EXCEEDED")

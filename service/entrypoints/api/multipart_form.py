@@ -1,4 +1,4 @@
-"""``multipart/form-data`` as it comes in: files go to the upload, fields are kept."""
+"""``multipart/form-data`` as it comes in: files go to the upload, one field is kept."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from service.domain.errors import MalformedUploadError
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+MODEL_FIELD = "model"
 MAX_FIELD_BYTES = 256
 
 Feed = Callable[[bytes], None]
@@ -20,13 +21,13 @@ Feed = Callable[[bytes], None]
 
 @dataclass
 class MultipartForm:
-    """Parses ``multipart/form-data`` (RFC 7578): files go to the upload, fields are kept."""
+    """Parses ``multipart/form-data`` (RFC 7578): files go to the upload, one field is kept."""
 
     incoming: IncomingUpload
-    fields: dict[str, str] = field(default_factory=dict)
+    model: str | None = None
     _header: tuple[bytearray, bytearray] = field(default_factory=lambda: (bytearray(), bytearray()))
     _disposition: bytes = b""
-    _name: str | None = None
+    _name: str | None = None  # None in a file
     _value: bytearray = field(default_factory=bytearray)
 
     def begin(self, boundary: bytes) -> tuple[Feed, Callable[[], None]]:
@@ -88,10 +89,12 @@ class MultipartForm:
         if self._name is None:
             self.incoming.write(data[start:end])
             return
+        if self._name != MODEL_FIELD:
+            return
         self._value += data[start:end]
         if len(self._value) > MAX_FIELD_BYTES:
             raise MalformedUploadError(f"a form field is longer than {MAX_FIELD_BYTES} bytes")
 
     def _end_part(self) -> None:
-        if self._name is not None:
-            self.fields[self._name] = self._value.decode("utf-8", errors="replace")
+        if self._name == MODEL_FIELD:
+            self.model = self._value.decode("utf-8", errors="replace")

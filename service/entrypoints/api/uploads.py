@@ -47,15 +47,23 @@ async def receive_upload(request: Request, incoming: IncomingUpload) -> str | No
     await _stream(request, feed, incoming.max_bytes)
     finish()
     await run_in_threadpool(incoming.finish)
-    return form.fields.get("model") or request.query_params.get("model")
+    return form.model or request.query_params.get("model")
 
 
 async def _stream(request: Request, feed: Feed, limit: int) -> None:
-    """Pass the body on; refuse a body that is too large before reading it, if it says so."""
+    """Pass the body on; refuse a body that is too large before reading it, if it says so.
+
+    Every byte counts, form fields and headers of parts too. Writing to a slow disk holds up this
+    request alone: it happens in a thread.
+    """
     _check_announced(request, limit)
+    received = 0
     try:
         async for chunk in request.stream():
-            feed(chunk)
+            received += len(chunk)
+            if received > limit:
+                raise LimitExceededError(f"more than {limit} bytes were sent")
+            await run_in_threadpool(feed, chunk)
     except ClientDisconnect as exc:
         raise MalformedUploadError("the connection was closed before the upload ended") from exc
 
