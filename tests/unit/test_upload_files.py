@@ -2,6 +2,7 @@
 
 import io
 import stat
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -156,6 +157,44 @@ def test_too_many_files_are_refused(uploads: Path) -> None:
     limits = replace(LIMITS, max_files=3)
     assert isinstance(refuse(uploads, *[b"x"] * 4, limits=limits), LimitExceededError)
     packed = archive({str(number): b"x" for number in range(4)})
+    assert isinstance(refuse(uploads, packed, limits=limits), LimitExceededError)
+
+
+def claiming(packed: bytes, entries: int) -> bytes:
+    """Change how many entries the end of the directory names (APPNOTE 4.3.16)."""
+    return packed[:-14] + struct.pack("<HH", entries, entries) + packed[-10:]
+
+
+def as_zip64(packed: bytes) -> bytes:
+    """Move count and size of the directory into a zip64 record (APPNOTE 4.3.14, 4.3.15)."""
+    _, _, _, _, entries, size, start, _ = struct.unpack("<4s4H2LH", packed[-22:])
+    record = struct.pack(
+        "<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, entries, entries, size, start
+    )
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(packed) - 22, 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return packed[:-22] + record + locator + end
+
+
+FOLDERS = archive({f"{number}/": b"" for number in range(100)} | {"a": b"x"})
+
+
+@pytest.mark.parametrize(
+    "packed", [FOLDERS, as_zip64(FOLDERS), claiming(FOLDERS, 1)], ids=["zip", "zip64", "lie"]
+)
+def test_a_long_directory_is_refused_before_it_is_read(uploads: Path, packed: bytes) -> None:
+    limits = replace(LIMITS, max_files=3)
+    assert isinstance(refuse(uploads, packed, limits=limits), LimitExceededError)
+
+
+def test_a_zip64_archive_is_read(uploads: Path) -> None:
+    with received(uploads, as_zip64(archive({"a": b"one"}))) as contents:
+        assert contents == [b"one"]
+
+
+def test_members_are_counted_before_they_are_looked_at(uploads: Path) -> None:
+    packed = claiming(archive(dict.fromkeys(("../evil", "a", "b", "c"), b"x")), 1)
+    limits = replace(LIMITS, max_files=3)
     assert isinstance(refuse(uploads, packed, limits=limits), LimitExceededError)
 
 
