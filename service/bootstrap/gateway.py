@@ -1,5 +1,6 @@
 """Composition root of the light processes: receive studies, queue jobs, answer questions."""
 
+import math
 import threading
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from service.application.receive_study import receive_study
 from service.application.recover_jobs import forget_old_jobs, recover_jobs
 from service.bootstrap.local_study import read_sequences, upload_limits
 from service.bootstrap.recovery import RecoveryLoop
+from service.domain.errors import NoWorkerError, ThrombolensError
 from service.domain.job import Job, JobLimits
 from service.domain.model_spec import ModelSpec
 from service.domain.study import DetectedSequences, StudyFacts
@@ -25,6 +27,8 @@ from service.settings import Settings
 
 # No upload and no writing of results takes so long.
 UNFINISHED_KEPT_S = 86_400.0
+# So long "not ready" is repeated: callers in a hurry do not queue up for the same answer.
+FAILURE_KEPT_S = 2.0
 
 
 def utc_now() -> datetime:
@@ -53,7 +57,8 @@ class Gateway:
         self.celery = build_celery(settings)
         self.queue = CeleryQueue(self.celery)
         self.limits = job_limits(settings)
-        self._readiness: Readiness | None = None
+        self._answer: Readiness | ThrombolensError = NoWorkerError("no worker was asked yet")
+        self._answered = -math.inf
         self._checking = threading.Lock()
 
     def recovery(self) -> RecoveryLoop:
@@ -111,15 +116,28 @@ class Gateway:
         NoWorkerError, BrokerUnavailableError, JobDatabaseError
             If the service is not ready.
         """
-        timeout = self.settings.ready_timeout_seconds
+        asked = time.monotonic()
         with self._checking:
-            known = self._readiness
-            if known is not None and _age_s(known) <= self.settings.ready_cache_seconds:
-                return known
-            self._readiness = None
-            fresh = check_readiness(self.database, self.queue, utc_now, time.sleep, timeout)
-            self._readiness = fresh
-            return fresh
+            if not self._answer_holds(asked):
+                self._answer = self._check()
+                self._answered = time.monotonic()
+            answer = self._answer
+        if isinstance(answer, ThrombolensError):
+            raise answer.with_traceback(None)
+        return answer
+
+    def _answer_holds(self, asked: float) -> bool:
+        """Whether the last answer is young, or was found while this caller waited for it."""
+        failed = isinstance(self._answer, ThrombolensError)
+        kept = FAILURE_KEPT_S if failed else self.settings.ready_cache_seconds
+        return self._answered >= asked or time.monotonic() - self._answered <= kept
+
+    def _check(self) -> Readiness | ThrombolensError:
+        timeout = self.settings.ready_timeout_seconds
+        try:
+            return check_readiness(self.database, self.queue, utc_now, time.sleep, timeout)
+        except ThrombolensError as exc:
+            return exc
 
     def recover(self) -> None:
         """Help jobs that were left behind, forget old ones, sweep what crashes left."""
@@ -148,7 +166,3 @@ def job_limits(settings: Settings) -> JobLimits:
         max_attempts=settings.max_attempts,
         ring_again_seconds=settings.ring_again_seconds,
     )
-
-
-def _age_s(readiness: Readiness) -> float:
-    return (utc_now() - readiness.checked_at).total_seconds()

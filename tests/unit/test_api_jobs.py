@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -173,10 +174,18 @@ def test_events_are_taken_up_again(world: ApiWorld) -> None:
 
 def test_health(fresh: ApiWorld) -> None:
     assert fresh.client.get("/health/live").json() == {"status": "live"}
-    assert_problem(fresh.client.get("/health/ready"), 503, "NO_WORKER")
     fresh.claim(fresh.queue_job())
     ready = fresh.client.get("/health/ready").json()
     assert (ready["status"], ready["evidence"]) == ("ready", "running_job")
+
+
+def test_no_worker_is_asked_once_however_many_want_to_know(fresh: ApiWorld) -> None:
+    """Those who wait for a check take its answer; the next ones take it for a moment."""
+    with ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda _: fresh.client.get("/health/ready"), range(8)))
+    for answer in (*answers, fresh.client.get("/health/ready")):
+        assert_problem(answer, 503, "NO_WORKER")
+    assert len(_canaries(fresh)) == 1
 
 
 def test_readiness_holds_for_some_seconds(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ router = APIRouter(tags=["operation"])
     response_description="It is",
     responses=documented(),
 )
-def live() -> LiveView:
-    """Answer without looking at anything else."""
+async def live() -> LiveView:
+    """Answer without looking at anything else, and without waiting for a thread."""
     return LiveView()
 
 
