@@ -99,7 +99,7 @@ def test_what_is_not_dicom_is_named_and_nothing_is_written(
 ) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("hello")
-    out = ["--out", tmp_path / "out"] if command == "segment" else []
+    out: list[str | Path] = ["--out", tmp_path / "out"] if command == "segment" else []
     outcome = run(command, tmp_path / "letters", *out)
     assert outcome.exit_code == 1
     assert "NOT_DICOM" in outcome.stderr

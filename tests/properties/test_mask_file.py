@@ -11,6 +11,7 @@ from highdicom.seg import segread
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from nibabel.affines import apply_affine
 
 from service.adapters.analysis_files import mask_to_nifti
 from service.domain.geometry import Geometry
@@ -40,7 +41,7 @@ def points_of_nifti(content: bytes) -> npt.NDArray[np.float64]:
         path.write_bytes(content)
         image = nibabel.load(path)
         indices = np.argwhere(np.asarray(image.dataobj))
-        return nibabel.affines.apply_affine(image.affine, indices) * LPS_FROM_RAS
+        return apply_affine(image.affine, indices) * LPS_FROM_RAS
 
 
 def points_of_segmentation(content: bytes) -> npt.NDArray[np.float64]:

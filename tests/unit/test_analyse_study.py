@@ -41,7 +41,7 @@ SPEC = ModelSpec(
     intended_use="tests",
     training_data="none",
 )
-SWI = {
+SWI: dict[str, Any] = {
     "SeriesInstanceUID": uid("swi"),
     "SeriesNumber": 4,
     "SeriesDescription": "SWI_Images",
@@ -56,7 +56,7 @@ SWI = {
     "FlipAngle": 15.0,
     "MagneticFieldStrength": 3.0,
 }
-T1 = {
+T1: dict[str, Any] = {
     "SeriesInstanceUID": uid("t1"),
     "SeriesNumber": 2,
     "SeriesDescription": "t1_mprage_sag",

@@ -1,6 +1,7 @@
 """A role whose volume cannot be made is lost with its reason; the others stay."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -12,7 +13,7 @@ from tests.strategies import mr_series, uid, write_instances
 from tests.tiny_model import small_head
 from tests.unit.test_analyse_study import SWI
 
-FLAIR = {
+FLAIR: dict[str, Any] = {
     "SeriesInstanceUID": uid("flair"),
     "SeriesNumber": 6,
     "SeriesDescription": "t2_tirm_tra_dark-fluid",
