@@ -21,7 +21,7 @@ from training.dataset import PreparedCase, load_cohort
 from training.evaluate import CaseResult, measure, predict
 from training.export_onnx import write_spec
 
-THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 SMALLEST_MM3 = (5.0, 10.0, 15.0, 20.0, 30.0)
 
 

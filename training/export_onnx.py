@@ -4,6 +4,7 @@ The recurrence becomes a Scan operator, so that one file serves any number of sl
 columns. The export fails unless PyTorch and ONNX Runtime agree.
 """
 
+import copy
 import hashlib
 import json
 import warnings
@@ -69,12 +70,13 @@ def export(network: UpAttLLSTM, file: Path) -> None:
     ParityError
         If ONNX Runtime's outputs differ from PyTorch's by more than TOLERANCE.
     """
-    served = ServedNetwork(network).eval()
+    # The exporter cannot lower the recurrence while its weights ask for gradients.
+    served = ServedNetwork(copy.deepcopy(network)).eval().requires_grad_(False)
     slices, rows, columns = Dim("slices"), Dim("rows", max=256), Dim("columns", max=256)
     divisor = network.config.divisor
     state = {2: rows, 3: columns}
     plane = {0: slices, 2: divisor * rows, 3: divisor * columns}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         # The exporter names one axis of several equal ones and warns about the others.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

@@ -5,13 +5,15 @@ from monai.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional
 
-HARDEST_SHARE = 0.10
+# A clot is a few ten voxels of a slab of a hundred thousand: a larger share drowns it, and the
+# network then settles on predicting nothing.
+HARDEST_SHARE = 0.002
 # Of the finest level and the coarser ones behind it.
 LEVEL_WEIGHTS = (1.0, 0.5, 0.25)
 
 
 class SegmentationLoss:
-    """Per-sample soft Dice + 0.5 BCE + 0.5 BCE of the hardest tenth, on several levels.
+    """Per-sample soft Dice + 0.5 BCE + 0.5 BCE of the hardest voxels, on several levels.
 
     Deep supervision: coarser logits are compared with the target pooled by its maximum, so that a
     small clot does not vanish.

@@ -152,7 +152,7 @@ class SliceRecurrence(nn.Module):
         """
         batch, slices = features.shape[:2]
         driven = self.step.of_input(features.flatten(0, 1)).float()
-        driven = driven.reshape(batch, slices, *driven.shape[1:]).transpose(0, 1)
+        driven = driven.unflatten(0, (batch, slices)).transpose(0, 1)
         if self.backward_in_slices:
             driven = driven.flip(0)
         hidden, memory = (

@@ -1,0 +1,181 @@
+"""Training: data, loss, schedule, and a killed run that ends like one that was not."""
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from service.domain.sequence import Role
+from service.stages.preprocess import NetworkInput
+from training.augment import augment
+from training.config import TrainConfig
+from training.dataset import PreparedCase, Slab, draw_slab, load_cohort, save
+from training.losses import SegmentationLoss
+from training.network import NetworkConfig
+from training.simulate.anatomy import axial_grid
+from training.train import learning_rate, train
+
+
+def tiny_config(folder: Path) -> TrainConfig:
+    return TrainConfig(
+        cohort=folder / "cohort",
+        output=folder / "run",
+        seed=3,
+        steps=6,
+        slabs=((3, 16, 16), (2, 0, 0)),
+        batch=2,
+        warmup_steps=2,
+        checkpoint_steps=3,
+        threads=1,
+        bfloat16=False,
+        network=NetworkConfig(channels=(4, 8), hidden=4),
+    )
+
+
+def _case(seed: int, *, with_clot: bool = True) -> PreparedCase:
+    rng = np.random.default_rng(seed)
+    grid = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (6, 32, 32))
+    target = np.zeros(grid.shape, bool)
+    sequences = rng.normal(size=(6, 6, 32, 32)).astype(np.float32)
+    if with_clot:
+        target[2:4, 10:14, 20:24] = True
+        sequences[2:4, 0, 10:14, 20:24] -= 4
+    values = NetworkInput(sequences, np.ones(6, np.float32), grid, grid, (1.0, 2.0, 3.0))
+    return PreparedCase(values, target, target, {"seed": seed, "site": "A"})
+
+
+def _log(config: TrainConfig) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (config.output / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> TrainConfig:
+    config = tiny_config(tmp_path)
+    config.cohort.mkdir()
+    for seed in range(3):
+        save(_case(seed, with_clot=seed != 2), config.cohort / f"{seed:04d}")
+    return config
+
+
+def test_prepared_case_comes_back_from_disk(cohort: TrainConfig) -> None:
+    (cohort.cohort / "0009.partial").mkdir()
+    cases = load_cohort(cohort.cohort)
+    assert len(cases) == 3
+    wanted = _case(1)
+    np.testing.assert_array_equal(cases[1].target, wanted.target)
+    np.testing.assert_allclose(
+        cases[1].network_input.sequences, wanted.network_input.sequences, atol=4e-3
+    )
+    assert cases[1].network_input.grid.same_grid(wanted.network_input.grid)
+    assert cases[1].parameters == {"seed": 1, "site": "A"}
+
+
+def test_killed_and_resumed_run_ends_with_the_same_weights(
+    cohort: TrainConfig, tmp_path: Path
+) -> None:
+    whole = train(cohort)
+    other = replace(cohort, output=tmp_path / "other")
+    # Killed after step 4: the checkpoint is of step 3, so step 4 is made again.
+    train(other, stop_after=4)
+    resumed = train(other, resume=True)
+    assert resumed.step == whole.step == 6
+    for name, tensor in whole.average.state_dict().items():
+        assert torch.equal(resumed.average.state_dict()[name], tensor), name
+    steps = [record["step"] for record in _log(other)]
+    assert steps == [1, 2, 3, 4, 4, 5, 6]
+
+
+def test_training_learns_a_dark_box(cohort: TrainConfig) -> None:
+    longer = replace(cohort, steps=60, slabs=((4, 32, 32),), learning_rate=1e-2)
+    run = train(longer)
+    losses = [record["loss"] for record in _log(longer)]
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    assert run.step == 60
+
+
+def test_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
+    config = replace(tiny_config(tmp_path), steps=1000, warmup_steps=100, learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) in (99, 100)
+    assert rates[-1] == pytest.approx(0.02, abs=1e-3)
+    assert all(later <= earlier for earlier, later in pairwise(rates[100:]))
+
+
+def test_slabs_are_mostly_around_the_clot() -> None:
+    rng = np.random.default_rng(0)
+    case = _case(0)
+    hits = [draw_slab(case, (2, 8, 8), rng).target.any() for _ in range(400)]
+    assert 0.6 < np.mean(hits) < 0.9
+    assert draw_slab(case, (2, 8, 8), rng).sequences.shape == (2, 6, 8, 8)
+
+
+def test_slab_larger_than_the_case_is_padded_with_zeros() -> None:
+    slab = draw_slab(_case(0), (8, 40, 40), np.random.default_rng(0))
+    assert slab.sequences.shape == (8, 6, 40, 40)
+    assert (slab.sequences[6:] == 0).all()
+    assert slab.target.sum() == 32
+
+
+def test_augmentation_moves_target_and_image_together_and_keeps_zeros() -> None:
+    rng = np.random.default_rng(0)
+    sequences = np.full((4, 6, 8, 8), 1.0, np.float32)
+    target = np.zeros((4, 8, 8), np.float32)
+    target[1, 2, 3] = 1
+    sequences[1, 0, 2, 3] = -50.0
+    sequences[:, 3] = 0
+    for _ in range(20):
+        changed = augment(Slab(sequences, np.ones(6, np.float32), target), rng)
+        assert changed.sequences[:, 0].argmin() == changed.target.argmax()
+        assert (changed.sequences[:, 3] == 0).all()
+        assert changed.target.sum() == 1
+
+
+def test_augmentation_flips_the_sign_of_phase_only() -> None:
+    rng = np.random.default_rng(0)
+    ones = np.ones((2, 6, 4, 4), np.float32)
+    slab = Slab(ones, np.ones(6, np.float32), np.zeros((2, 4, 4), np.float32))
+    means = np.array([augment(slab, rng).sequences.mean(axis=(0, 2, 3)) for _ in range(60)])
+    phase = list(Role).index(Role.PHASE)
+    assert 0.3 < (means[:, phase] < 0).mean() < 0.7
+    assert (np.delete(means, phase, axis=1) > 0).all()
+
+
+def test_loss_prefers_the_truth_and_punishes_false_alarms() -> None:
+    loss = SegmentationLoss()
+    target = torch.zeros(1, 2, 16, 16)
+    target[0, 1, 4:7, 4:7] = 1
+    right = 20 * (target - 0.5)
+    shifted = right.roll(2, dims=-1)
+    assert loss([right], target) < 0.02
+    assert loss([shifted], target) > 0.5
+    empty = torch.zeros_like(target)
+    assert loss([right], empty) > loss([torch.full_like(right, -10.0)], empty) + 0.5
+
+
+def test_coarse_levels_are_compared_with_the_pooled_target() -> None:
+    loss = SegmentationLoss()
+    target = torch.zeros(1, 1, 8, 8)
+    target[0, 0, 3, 3] = 1
+    fine = 20 * (target - 0.5)
+    coarse = torch.full((1, 1, 4, 4), -10.0)
+    coarse[0, 0, 1, 1] = 10.0
+    assert loss([fine, coarse], target) < 0.02
+    assert loss([fine, -coarse], target) > 0.3
+
+
+def test_config_file_is_read_and_unknown_keys_are_refused(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "training/configs/first.toml").read_text()
+    config = TrainConfig.read(Path(__file__).parents[2] / "training/configs/first.toml")
+    assert config.network.cell == "logic"
+    assert set(config.expected) == {"detection", "dice", "cost"}
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("learningrate = 1.0\n" + text)
+    with pytest.raises(TypeError, match="learningrate"):
+        TrainConfig.read(wrong)
