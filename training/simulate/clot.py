@@ -131,8 +131,10 @@ def _downstream_path(host: Tube, arteries: dict[str, Tube], rng: np.random.Gener
 def _cut_piece(
     path: Tube, first: int, length_mm: float, mean_ppm: float, rng: np.random.Generator
 ) -> Piece:
-    last = min(first + max(2, int(length_mm / STEP_MM)), len(path.centreline))
-    count = last - first
+    # A spline's points lie a little further apart than its knots say: measure along the curve.
+    steps = np.linalg.norm(np.diff(path.centreline[first:], axis=0), axis=1)
+    count = 1 + max(1, int(np.searchsorted(np.cumsum(steps), length_mm)))
+    last = first + count
     radius = path.radius_mm[first:last] * rng.uniform(0.9, 1.1)
     texture = ndimage.gaussian_filter1d(rng.normal(size=count), 1.0 / STEP_MM, mode="nearest")
     profile = 1 + TEXTURE * texture / max(float(texture.std()), 1e-6)
