@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     max_compression_ratio: float = Field(
         200.0, gt=1, description="Most bytes that one byte of a zip may unpack to."
     )
+    max_file_bytes: Positive = Field(
+        1024 * MIB, description="Largest DICOM file, a deflated one after it is inflated."
+    )
     max_slices: Positive = Field(
         20_000, description="Most image planes in one study, frames of multi-frame images included."
     )
@@ -105,8 +108,8 @@ class Settings(BaseSettings):
     )
     retention_days: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Uploads and results of jobs that ended this long ago are deleted; "
-        "without it, they are kept.",
+        description="Uploads and results of jobs that ended this long ago are deleted, and as old "
+        "folders without a job; without it, they are kept.",
     )
 
     ready_timeout_seconds: Seconds = Field(

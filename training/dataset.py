@@ -27,6 +27,8 @@ Mask = npt.NDArray[np.bool_]
 CENTRED_SHARE = 0.7
 # How far from the clot's centre such a slab may be, as a share of its size.
 JITTER = 0.3
+# Ending of the name of a case that is still being written.
+PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ def prepare(case: Case, spec: InputSpec) -> PreparedCase:
 
 def save(prepared: PreparedCase, folder: Path) -> None:
     """Write a prepared case; the folder appears only when it is complete."""
-    partial = folder.with_name(folder.name + ".partial")
+    partial = folder.with_name(folder.name + PARTIAL)
     partial.mkdir(parents=True, exist_ok=True)
     values = prepared.network_input
     np.save(partial / "sequences.npy", values.sequences.astype(np.float16))
@@ -100,7 +102,8 @@ def load(folder: Path) -> PreparedCase:
 
 def load_cohort(folder: Path) -> list[PreparedCase]:
     """Read all complete cases of a cohort, in the order of their names."""
-    return [load(path) for path in sorted(folder.iterdir()) if (path / "case.json").exists()]
+    complete = (path for path in sorted(folder.iterdir()) if path.suffix != PARTIAL)
+    return [load(path) for path in complete if (path / "case.json").exists()]
 
 
 def _geometry_to_json(geometry: Geometry) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_fragments
 from pydicom.errors import BytesLengthException
+from pydicom.filereader import read_file_meta_info
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     EnhancedMRColorImageStorage,
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
@@ -26,7 +28,7 @@ from pydicom.uid import (
 )
 
 from service.adapters.header_facts import header_facts, planes_of
-from service.domain.errors import InputError, TruncatedFileError
+from service.domain.errors import InputError, LimitExceededError, TruncatedFileError
 from service.domain.study import OWN_OUTPUT, FactValue, PlaneFacts
 
 MR_IMAGE_CLASSES = frozenset(
@@ -44,6 +46,7 @@ _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInst
 
 # First bytes of a data set without preamble: group 0002 or 0008, little endian.
 _BARE_STARTS = (b"\x02\x00", b"\x08\x00")
+_INFLATED_PIECE = 1 << 20
 # What pydicom raises for bytes that are no data set, end inside one, or are damaged.
 _PARSE_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
@@ -87,8 +90,14 @@ class InstanceFile:
         return OWN_OUTPUT in self.facts
 
 
-def read_instance(path: Path) -> InstanceFile | None:
+def read_instance(path: Path, *, max_bytes: int) -> InstanceFile | None:
     """Read the header of one file and check that its pixels are all there.
+
+    Parameters
+    ----------
+    path : Path
+    max_bytes : int
+        Largest file that is read; a deflated one counts as it is after inflation.
 
     Returns
     -------
@@ -99,6 +108,8 @@ def read_instance(path: Path) -> InstanceFile | None:
     ------
     TruncatedFileError
         If the file is DICOM but ends before its data do.
+    LimitExceededError
+        If it is larger than allowed.
     InputError
         If its header is damaged.
     """
@@ -107,8 +118,11 @@ def read_instance(path: Path) -> InstanceFile | None:
     has_preamble = start[128:132] == b"DICM"
     if not has_preamble and start[:2] not in _BARE_STARTS:
         return None
+    _check_size(path.stat().st_size, max_bytes)
     content = path.read_bytes()
     with disable_value_validation():
+        if has_preamble:
+            _check_size(_inflated_size(path, content, max_bytes), max_bytes)
         dataset = _parse_or_none(content)
         if dataset is None:
             if has_preamble:
@@ -126,6 +140,37 @@ def read_dataset(path: Path) -> Dataset:
     """Read one file that `read_instance` has accepted, with its pixels."""
     with disable_value_validation():
         return _parse(path.read_bytes())
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise LimitExceededError(f"a DICOM file holds more than {max_bytes} bytes")
+
+
+def _inflated_size(path: Path, content: bytes, enough: int) -> int:
+    """Return the size of the data set of a deflated file, counted no further than just past enough.
+
+    Zero for a file that is not deflated, and for one whose damage the parser will meet.
+    Source: DICOM PS3.5, section A.5; the file meta information before it is never deflated.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            meta = read_file_meta_info(path)
+    except _PARSE_ERRORS:
+        return 0
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return 0
+    # The group length counts from behind its own element: preamble, prefix, and its 12 bytes.
+    start = 128 + 4 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
+    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[start:]
+    try:
+        while rest and not inflater.eof and size <= enough:
+            size += len(inflater.decompress(rest, _INFLATED_PIECE))
+            rest = inflater.unconsumed_tail
+    except zlib.error:
+        return size
+    return size
 
 
 def _parse(content: bytes) -> Dataset:

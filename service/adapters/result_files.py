@@ -69,7 +69,7 @@ def _write_synced(path: Path, content: bytes) -> None:
 
 
 class JobFolders:
-    """Folders of uploads and results; implements ``JobFiles`` and ``UploadShelf``."""
+    """Folders of uploads and results; implements ``JobFiles``, ``UploadShelf`` and ``JobShelf``."""
 
     def __init__(self, uploads: Path, results: Path) -> None:
         self._uploads = uploads
@@ -108,6 +108,18 @@ class JobFolders:
         limit = time.time() - older_than_s
         for folder in (*self._uploads.glob(".incoming-*"), *self._results.glob("*/.unfinished-*")):
             if folder.stat().st_mtime < limit:
+                _delete(folder)
+
+    def job_ids(self, older_than_s: float) -> tuple[str, ...]:
+        """Return the jobs whose folders were last changed so long ago."""
+        limit = time.time() - older_than_s
+        found = (*self._uploads.glob("[!.]*"), *self._results.glob("[!.]*"))
+        return tuple(sorted({path.name for path in found if path.stat().st_mtime < limit}))
+
+    def keep_only_results(self, job_id: str, lease: str | None) -> None:
+        """Delete the results of a job that were written under any other lease."""
+        for folder in (self._results / job_id).glob("*"):
+            if folder.name != lease:
                 _delete(folder)
 
 

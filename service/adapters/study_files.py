@@ -5,6 +5,7 @@ time, when a volume is assembled. File names mean nothing.
 """
 
 import hashlib
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class StudyFolder:
     _paths: Mapping[str, tuple[Path, ...]] = field(repr=False)
 
     @classmethod
-    def read(cls, folder: Path, *, max_slices: int) -> Self:
+    def read(cls, folder: Path, *, max_slices: int, max_file_bytes: int = sys.maxsize) -> Self:
         """Read all files below a folder.
 
         Parameters
@@ -52,6 +53,8 @@ class StudyFolder:
             Searched with all its sub-folders; symbolic links are not followed.
         max_slices : int
             Most image planes that are accepted.
+        max_file_bytes : int, optional
+            Largest file that is read, once inflated.
 
         Raises
         ------
@@ -64,11 +67,11 @@ class StudyFolder:
         TruncatedFileError
             If files end before their data do; says how many and which is the first.
         LimitExceededError
-            If there are more planes than allowed.
+            If there are more planes, or more bytes in one file, than allowed.
         InputError
             If the header of a file is damaged.
         """
-        found, ignored = _read_all(folder, max_slices)
+        found, ignored = _read_all(folder, max_slices, max_file_bytes)
         _check_one_study(found, ignored)
         unique, conflicts = _without_duplicates(found)
         by_series = _by_series(unique)
@@ -93,14 +96,14 @@ class StudyFolder:
         return [read_dataset(path) for path in self._paths[series_instance_uid]]
 
 
-def _read_all(folder: Path, max_slices: int) -> tuple[list[InstanceFile], int]:
+def _read_all(folder: Path, max_slices: int, max_file_bytes: int) -> tuple[list[InstanceFile], int]:
     """Return the instances of a folder and the number of files that hold none."""
     found: list[InstanceFile] = []
     truncated: list[TruncatedFileError] = []
     ignored = planes = 0
     for path in _files(folder):
         try:
-            instance = read_instance(path)
+            instance = read_instance(path, max_bytes=max_file_bytes)
         except TruncatedFileError as error:
             truncated.append(error)
             continue

@@ -10,7 +10,6 @@ from service.adapters.analysis_files import analysis_files
 from service.adapters.model_files import find_model, read_spec
 from service.adapters.onnx_predictor import OnnxPredictor
 from service.adapters.result_files import write_folder
-from service.adapters.study_files import StudyFolder
 from service.application.analyse_study import (
     Analysis,
     AnalysisParameters,
@@ -18,6 +17,7 @@ from service.application.analyse_study import (
     Progress,
     analyse_study,
 )
+from service.bootstrap.local_study import open_study
 from service.domain.job import Outcome
 from service.settings import Settings
 
@@ -53,7 +53,7 @@ class Analyser:
         """
         settings = self._settings
         return analyse_study(
-            open_study=lambda: StudyFolder.read(study, max_slices=settings.max_slices),
+            open_study=lambda: open_study(settings, study),
             model=self._model(model),
             parameters=AnalysisParameters(
                 chunk_slices=settings.chunk_slices,

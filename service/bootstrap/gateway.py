@@ -17,6 +17,7 @@ from service.application.change_job import cancel_job
 from service.application.check_readiness import Readiness, check_readiness
 from service.application.receive_study import receive_study
 from service.application.recover_jobs import forget_old_jobs, recover_jobs
+from service.application.sweep_orphans import discard_orphans, discard_stale_results
 from service.bootstrap.local_study import read_sequences, upload_limits
 from service.bootstrap.recovery import RecoveryLoop
 from service.domain.errors import NoWorkerError, ThrombolensError
@@ -27,6 +28,8 @@ from service.settings import Settings
 
 # No upload and no writing of results takes so long.
 UNFINISHED_KEPT_S = 86_400.0
+DAY_S = 86_400.0
+SWEEP_INTERVAL_S = 3600.0
 # So long "not ready" is repeated: callers in a hurry do not queue up for the same answer.
 FAILURE_KEPT_S = 2.0
 
@@ -60,6 +63,7 @@ class Gateway:
         self._answer: Readiness | ThrombolensError = NoWorkerError("no worker was asked yet")
         self._answered = -math.inf
         self._checking = threading.Lock()
+        self._next_sweep = -math.inf
 
     def recovery(self) -> RecoveryLoop:
         """Return the loop that looks for jobs that were left behind."""
@@ -142,9 +146,19 @@ class Gateway:
     def recover(self) -> None:
         """Help jobs that were left behind, forget old ones, sweep what crashes left."""
         recover_jobs(self.database, self.queue, self.limits, utc_now)
+        days = self.settings.retention_days
+        if days is not None:
+            forget_old_jobs(self.database, self.folders, utc_now, days)
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP_INTERVAL_S
+            self._sweep(days)
+
+    def _sweep(self, days: float | None) -> None:
+        """Walk through all folders, which is too slow to be done all the time."""
         self.folders.sweep(UNFINISHED_KEPT_S)
-        if self.settings.retention_days is not None:
-            forget_old_jobs(self.database, self.folders, utc_now, self.settings.retention_days)
+        discard_stale_results(self.database, self.folders, UNFINISHED_KEPT_S)
+        if days is not None:
+            discard_orphans(self.database, self.folders, max(UNFINISHED_KEPT_S, days * DAY_S))
 
 
 def build_celery(settings: Settings) -> Celery:

@@ -45,5 +45,12 @@ def opened_study(settings: Settings, study: Path) -> Iterator[Path]:
 
 def read_sequences(settings: Settings, folder: Path) -> tuple[StudyFacts, DetectedSequences]:
     """Read the headers of a folder and say what would be used; see ``detect_sequences``."""
-    facts = StudyFolder.read(folder, max_slices=settings.max_slices).facts
+    facts = open_study(settings, folder).facts
     return facts, detect_sequences(facts)
+
+
+def open_study(settings: Settings, folder: Path) -> StudyFolder:
+    """Read a folder within the limits of the settings; see ``StudyFolder.read`` for errors."""
+    return StudyFolder.read(
+        folder, max_slices=settings.max_slices, max_file_bytes=settings.max_file_bytes
+    )

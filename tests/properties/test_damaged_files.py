@@ -50,7 +50,7 @@ def assert_read_or_refused(content: bytes) -> None:
         path = Path(folder) / "file"
         path.write_bytes(content)
         try:
-            found = read_instance(path)
+            found = read_instance(path, max_bytes=1 << 30)
         except InputError:
             return
     assert found is None or found.planes or not found.is_mr_image

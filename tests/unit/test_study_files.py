@@ -11,6 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     RLELossless,
     SegmentationStorage,
@@ -133,6 +134,34 @@ def test_too_many_planes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LimitExceededError, match="more than 19 image planes"):
         read(tmp_path, max_slices=19)
     assert len(only_planes(tmp_path)) == 20
+
+
+def deflated(folder: Path, rows: int) -> Path:
+    """Write one plane of zeros, rows x rows, that takes hardly any bytes."""
+    (instance,) = mr_series(volume((1, 4, 4)))
+    instance.Rows = instance.Columns = rows
+    instance.PixelData = bytes(2 * rows * rows)
+    instance.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    (path,) = write_instances([instance], folder)
+    return path
+
+
+def test_a_deflated_file_counts_as_it_is_inflated(tmp_path: Path) -> None:
+    path = deflated(tmp_path, rows=1024)
+    assert path.stat().st_size < 20_000
+    limit = 2 * 1024 * 1024
+    with pytest.raises(LimitExceededError, match=f"more than {limit} bytes"):
+        StudyFolder.read(tmp_path, max_slices=10, max_file_bytes=limit)
+    study = StudyFolder.read(tmp_path, max_slices=10, max_file_bytes=limit + 100_000)
+    assert [len(series.planes) for series in study.facts.series] == [1]
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (path, *_) = write_instances(mr_series(volume()), tmp_path)
+    size = path.stat().st_size
+    with pytest.raises(LimitExceededError, match="a DICOM file holds more than"):
+        StudyFolder.read(tmp_path, max_slices=10, max_file_bytes=size - 1)
+    StudyFolder.read(tmp_path, max_slices=10, max_file_bytes=size)
 
 
 def test_same_instance_twice_counts_once(tmp_path: Path) -> None:
