@@ -42,7 +42,7 @@ class ParityError(Exception):
 def random_input(
     network: UpAttLLSTM, stack: tuple[int, int, int], *, seed: int = 0
 ) -> tuple[torch.Tensor, ...]:
-    """Draw the four inputs of the served network.
+    """Draw the four inputs of the served network; about half of the sequences are missing.
 
     Parameters
     ----------
@@ -54,9 +54,10 @@ def random_input(
     generator = torch.Generator().manual_seed(seed)
     shape = (slices, config.roles, rows * config.divisor, columns * config.divisor)
     state = (2, config.hidden, rows, columns)
+    presence = (torch.rand(config.roles, generator=generator) < 0.5).float()
     return (
-        torch.randn(shape, generator=generator),
-        torch.ones(config.roles),
+        torch.randn(shape, generator=generator) * presence[:, None, None],
+        presence,
         torch.rand(state, generator=generator),
         torch.rand(state, generator=generator),
     )

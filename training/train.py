@@ -29,6 +29,8 @@ CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 # Learning rate at the end, as a share of the highest.
 FINAL_RATE = 0.02
+# What a resumed run may do differently: where and how fast it runs, and how often it is saved.
+FREE_TO_CHANGE = frozenset({"cohort", "output", "threads", "checkpoint_steps", "expected"})
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -62,6 +64,10 @@ def _stack(slabs: list[Slab]) -> tuple[Tensor, Tensor, Tensor]:
         for name in ("sequences", "presence", "target")
     )
     return sequences, presence, target
+
+
+class ResumeError(ValueError):
+    """A checkpoint does not fit the configuration."""
 
 
 class Run:
@@ -111,12 +117,28 @@ class Run:
         partial.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Continue from a checkpoint of the same network and schedule."""
+        """Continue from a checkpoint of the same configuration.
+
+        Raises
+        ------
+        ResumeError
+            If it was written under another one, with which the run would be neither.
+        """
         checkpoint = torch.load(path, weights_only=True)
+        _check_same(checkpoint["config"], _plain(self.config))
         self.network.load_state_dict(checkpoint["network"])
         self.average.load_state_dict(checkpoint["average"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.step = checkpoint["step"]
+
+
+def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
+    changed = [key for key in now if key not in FREE_TO_CHANGE and before.get(key) != now[key]]
+    if changed:
+        raise ResumeError(
+            f"the checkpoint was written with another {', '.join(changed)}: "
+            "restore the configuration, or start a new run"
+        )
 
 
 def _plain(config: TrainConfig) -> dict[str, Any]:

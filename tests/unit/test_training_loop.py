@@ -1,6 +1,7 @@
 """Training: data, loss, schedule, and a killed run that ends like one that was not."""
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +19,7 @@ from training.dataset import PreparedCase, Slab, draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
 from training.network import NetworkConfig
 from training.simulate.anatomy import axial_grid
-from training.train import learning_rate, train
+from training.train import ResumeError, learning_rate, train
 
 
 def tiny_config(folder: Path) -> TrainConfig:
@@ -88,6 +89,23 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(
         assert torch.equal(resumed.average.state_dict()[name], tensor), name
     steps = [record["step"] for record in _log(other)]
     assert steps == [1, 2, 3, 4, 4, 5, 6]
+
+
+def test_a_run_is_not_resumed_under_another_configuration(cohort: TrainConfig) -> None:
+    train(cohort, stop_after=3)
+    with pytest.raises(ResumeError, match="another steps, learning_rate"):
+        train(replace(cohort, steps=7, learning_rate=1e-4), resume=True)
+    # Threads change the speed alone.
+    assert train(replace(cohort, threads=2), resume=True).step == 6
+
+
+def test_a_case_that_is_still_being_written_is_not_read(cohort: TrainConfig) -> None:
+    whole = load_cohort(cohort.cohort)
+    half = cohort.cohort / "0009-A.partial"
+    half.mkdir()
+    (half / "case.json").write_text("{}")
+    assert len(load_cohort(cohort.cohort)) == len(whole)
+    shutil.rmtree(half)
 
 
 def test_training_learns_a_dark_box(cohort: TrainConfig) -> None:

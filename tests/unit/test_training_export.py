@@ -1,0 +1,89 @@
+"""Export: free numbers of slices, rows and columns, and a gate that closes."""
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from tests.unit.test_training_loop import tiny_config
+from training import export_onnx
+from training.export_onnx import (
+    ParityError,
+    averaged_network,
+    export,
+    largest_difference,
+    load_weights,
+    random_input,
+    save_weights,
+)
+from training.network import CellKind, NetworkConfig, UpAttLLSTM
+from training.train import Run
+
+
+def _tiny(cell: CellKind = "logic") -> UpAttLLSTM:
+    torch.manual_seed(0)
+    return UpAttLLSTM(NetworkConfig(channels=(4, 8), hidden=4, cell=cell)).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("model") / "model.onnx"
+    export(_tiny(), file)
+    return file
+
+
+def test_outputs_agree_on_stacks_never_traced(exported: Path) -> None:
+    assert largest_difference(_tiny(), exported) < 1e-5
+
+
+def test_file_is_one_valid_model_with_a_scan(exported: Path) -> None:
+    model = onnx.load(exported, load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.op_type for node in model.graph.node} >= {"Scan"}
+    assert not [tensor for tensor in model.graph.initializer if tensor.external_data]
+    assert [value.name for value in model.graph.input] == export_onnx.INPUTS
+    assert [value.name for value in model.graph.output] == export_onnx.OUTPUTS
+    assert list(exported.parent.iterdir()) == [exported]
+
+
+def test_runtimes_are_compared_on_incomplete_studies() -> None:
+    for stack in export_onnx.COMPARED_STACKS:
+        sequences, presence, *_ = random_input(_tiny(), stack, seed=stack[0])
+        assert set(presence.tolist()) == {0.0, 1.0}
+        assert not sequences[:, presence == 0].any()
+        assert sequences[:, presence == 1].any()
+
+
+def test_other_weights_are_noticed(exported: Path) -> None:
+    other = _tiny()
+    with torch.no_grad():
+        other.fuse.weight += 1.0
+    assert largest_difference(other, exported) > 1e-4
+
+
+def test_export_fails_and_leaves_nothing_when_runtimes_disagree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No two runtimes agree to the last bit: with this limit every export must fail.
+    monkeypatch.setattr(export_onnx, "TOLERANCE", 0.0)
+    with pytest.raises(ParityError, match="differ by"):
+        export(_tiny("conv"), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    network = _tiny()
+    save_weights(network, tmp_path / "weights.pt")
+    again = load_weights(tmp_path / "weights.pt")
+    assert again.config == network.config
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+
+
+def test_checkpoint_gives_the_averaged_weights(tmp_path: Path) -> None:
+    run = Run(tiny_config(tmp_path))
+    run.average.module.state_dict()["fuse.weight"].fill_(0.25)
+    run.save(tmp_path / "checkpoint.pt")
+    weight = averaged_network(tmp_path / "checkpoint.pt").fuse.weight
+    assert torch.equal(weight, torch.full_like(weight, 0.25))
