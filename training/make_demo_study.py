@@ -27,8 +27,8 @@ FIRST_SEED = 900_000_000
 ZIP_DATE = (2026, 1, 1, 0, 0, 0)
 LIMIT_BYTES = 8_000_000
 # Height (mm) kept around the clot, so that the archive stays small.
-KEPT_MM = 92.0
-KEPT_TOF_MM = 36.0
+KEPT_MM = 76.0
+KEPT_TOF_MM = 33.0
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 

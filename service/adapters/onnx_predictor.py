@@ -91,6 +91,8 @@ def _open_session(
         raise ProviderError(f"{wanted} is not in this build of ONNX Runtime; install the gpu extra")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Errors only: the optimizer comments on constants that the exporter left behind.
+    options.log_severity_level = 3
     # The arena never gives memory back; without it a large study costs a third as much.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False

@@ -105,7 +105,7 @@ def _rows_with_findings(
     return [
         [Panel(role, key, whole, outlined=True) for role in roles],
         [Panel(role, key, close, outlined=False) for role in roles],
-        [Panel(roles[0], index, close, outlined=True) for index in neighbours],
+        [Panel(roles[0], index, close, outlined=True, window_slice=key) for index in neighbours],
     ]
 
 

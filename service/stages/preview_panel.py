@@ -39,12 +39,16 @@ class Panel:
         Part of the slice, as displayed.
     outlined : bool
         Whether findings are outlined.
+    window_slice : int, optional
+        Slice whose grey values set the window, so that neighbours can be compared; its own if not
+        given.
     """
 
     role: Role
     slice_index: int
     box: Box
     outlined: bool
+    window_slice: int | None = None
 
 
 class Projection:
@@ -120,18 +124,26 @@ def _letter(direction: npt.NDArray[np.float64]) -> str:
     return _TOWARDS[dominant][0 if direction[dominant] > 0 else 1]
 
 
-def grey_levels(plane: npt.NDArray[Any], box: Box) -> npt.NDArray[np.uint8]:
-    """Return a plane (row, column) as grey levels that suit what lies in the box.
+def grey_window(plane: npt.NDArray[Any], box: Box) -> tuple[float, float]:
+    """Return the grey values shown as black and white for what lies in the box of a plane.
 
-    The window spans two percentiles of the box, leaving out 0; NaN becomes black.
+    They span two percentiles of the box, leaving out 0; both are 0 where nothing is left.
     """
     left, top, right, bottom = (max(round(edge), 0) for edge in box)
     shown = plane[top:bottom, left:right]
     values = shown[np.isfinite(shown) & (shown != 0)]
     if values.size == 0:
-        return np.zeros(plane.shape, np.uint8)
+        return 0.0, 0.0
     low, high = np.percentile(values, WINDOW_PERCENTILES)
-    scaled = (np.nan_to_num(plane, nan=low) - low) / max(float(high - low), 1e-6)
+    return float(low), float(high)
+
+
+def grey_levels(plane: npt.NDArray[Any], window: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    """Return a plane (row, column) as grey levels; NaN becomes black."""
+    low, high = window
+    if low == high == 0:
+        return np.zeros(plane.shape, np.uint8)
+    scaled = (np.nan_to_num(plane, nan=low) - low) / max(high - low, 1e-6)
     return np.asarray(np.clip(scaled, 0, 1) * 255, np.uint8)
 
 
@@ -151,7 +163,9 @@ def draw_panel(
     projection : Projection
         Of the reference grid.
     """
-    plane = grey_levels(projection.displayed(volume.voxels[panel.slice_index]), panel.box)
+    window_slice = panel.slice_index if panel.window_slice is None else panel.window_slice
+    window = grey_window(projection.displayed(volume.voxels[window_slice]), panel.box)
+    plane = grey_levels(projection.displayed(volume.voxels[panel.slice_index]), window)
     picture = _fit(plane, panel.box, Image.Resampling.BICUBIC).convert("RGB")
     if panel.outlined and mask is not None:
         _draw_outlines(picture, projection.displayed(mask.voxels[panel.slice_index]), panel.box)

@@ -11,7 +11,14 @@ from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.draw_preview import COLUMNS, draw_preview
 from service.stages.finding_colours import colour_of
-from service.stages.preview_panel import PANEL, Panel, Projection, draw_panel, grey_levels
+from service.stages.preview_panel import (
+    PANEL,
+    Panel,
+    Projection,
+    draw_panel,
+    grey_levels,
+    grey_window,
+)
 from tests.results import finding
 from tests.strategies import dicom_axes
 
@@ -124,20 +131,22 @@ WHOLE = (0.0, 0.0, 4.0, 2.0)
 
 def test_voxels_that_a_sequence_does_not_cover_are_black() -> None:
     plane = np.array([[np.nan, 1.0, 2.0, 3.0], [1.0, 2.0, 3.0, 3.0]])
-    assert grey_levels(plane, WHOLE)[0, 0] == 0
-    assert (grey_levels(np.full((2, 4), np.nan), WHOLE) == 0).all()
+    assert grey_levels(plane, grey_window(plane, WHOLE))[0, 0] == 0
+    nothing = np.full((2, 4), np.nan)
+    assert (grey_levels(nothing, grey_window(nothing, WHOLE)) == 0).all()
 
 
 def test_a_constant_sequence_is_no_error() -> None:
-    assert grey_levels(np.full((2, 4), 7.0), WHOLE).shape == (2, 4)
+    constant = np.full((2, 4), 7.0)
+    assert grey_levels(constant, grey_window(constant, WHOLE)).shape == (2, 4)
 
 
 def test_grey_levels_suit_what_is_shown() -> None:
     plane = np.array([[10.0, 20.0, 30.0, 5000.0], [10.0, 20.0, 30.0, 9000.0]])
-    shown = grey_levels(plane, (-1.0, 0.0, 3.0, 2.0))
+    shown = grey_levels(plane, grey_window(plane, (-1.0, 0.0, 3.0, 2.0)))
     assert shown[0, 1] in range(100, 155)
     assert shown[0, 3] == 255
-    assert grey_levels(plane, WHOLE)[0, 1] < 10
+    assert grey_levels(plane, grey_window(plane, WHOLE))[0, 1] < 10
 
 
 @pytest.mark.parametrize(
@@ -210,3 +219,21 @@ def test_the_scale_bar_is_ten_millimetres_long() -> None:
     # The right part of the lowest lines; the letter of the bottom edge is in the middle.
     bar = places(picture[PANEL - 12 :, 200:], (235, 235, 235))
     assert bar[:, 1].max() - bar[:, 1].min() == pytest.approx(PANEL / 4, abs=1)
+
+
+def test_neighbouring_slices_can_share_a_window() -> None:
+    voxels = np.full(GRID.shape, 100.0)
+    voxels[:, ::2] = 110.0
+    # Something dark on the key slice alone.
+    voxels[4, :30] = 10.0
+    volume, projection = Volume(voxels, GRID), Projection(GRID)
+    tissue = {}
+    for window_slice in (None, 4):
+        panels = [
+            Panel(Role.SUSC, index, projection.whole, outlined=False, window_slice=window_slice)
+            for index in (4, 5)
+        ]
+        pictures = [np.asarray(draw_panel(p, volume, None, projection)) for p in panels]
+        tissue[window_slice] = [int(np.median(picture[200:240, 150:200])) for picture in pictures]
+    assert tissue[4][0] == tissue[4][1]
+    assert tissue[None][0] != tissue[None][1]
