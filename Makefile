@@ -34,6 +34,7 @@ demo: $(VENV)/.service
 	$(BIN)/thrombolens demo --study examples/demo-study.zip --out demo-output
 
 test: $(VENV)/.development
+	@$(BIN)/python -m tests.tools
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.development

