@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from service.domain.errors import InputError
 from service.domain.report import ReportWarning
-from service.domain.sequence import Role
+from service.domain.sequence import Role, SequenceLabel
 from service.domain.study import ClassifiedVolume, DetectedSequences, Rejection, StudyFacts
 from service.stages.assemble_volume import Assembled, assemble_volume, geometric_mean
 from service.stages.detect_sequences import detect_sequences
@@ -101,3 +101,12 @@ def _derivation_warnings(roles: AssembledRoles) -> Iterator[ReportWarning]:
             "DERIVED_VOLUME",
             f"{role}: computed as the geometric mean of {len(sources)} directional volumes",
         )
+    for role in roles.volumes:
+        sources = sources_of(roles.detected, role)
+        labels = {source.classification.label for source in sources}
+        if len(sources) == 1 and labels == {SequenceLabel.DWI_DIRECTIONAL}:
+            yield ReportWarning(
+                "SINGLE_DIRECTION",
+                f"{role}: one diffusion direction and no trace image, so that white matter along "
+                "or across it looks brighter or darker than its diffusion is on average",
+            )

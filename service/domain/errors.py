@@ -130,6 +130,7 @@ class UnknownModelError(ConfigurationError):
     """No model of this name and version is installed."""
 
     code = "UNKNOWN_MODEL"
+    fixed_by = "caller of the API, or operator of the service"
 
 
 class InvalidModelError(ConfigurationError):

@@ -12,6 +12,7 @@ from service.domain.sequence import Role
 from tests.strategies import mr_series, uid, write_instances
 from tests.tiny_model import small_head
 from tests.unit.test_analyse_study import SWI
+from tests.unit.test_detect_sequences import DTI, directions
 
 FLAIR: dict[str, Any] = {
     "SeriesInstanceUID": uid("flair"),
@@ -59,3 +60,15 @@ def test_undecodable_pixels_cost_the_role_not_the_study(study: StudyFolder) -> N
     assert lost.rejection is not None
     assert "cannot be decoded" in lost.rejection.detail
     assert any("FLAIR is not used" in warning.detail for warning in roles.warnings)
+
+
+@pytest.mark.parametrize(
+    ("count", "code"), [(1, "SINGLE_DIRECTION"), (3, "DERIVED_VOLUME")], ids=["one", "three"]
+)
+def test_diffusion_without_a_trace_is_said(tmp_path: Path, count: int, code: str) -> None:
+    instances = [instance for turn in directions(DTI, 1000, count) for instance in turn]
+    write_instances(instances, tmp_path)
+    study = StudyFolder.read(tmp_path, max_slices=1000)
+    roles = assemble_roles(AssembledRoles.detected_in(study.facts), study.datasets, tuple(Role))
+    assert set(roles.volumes) == {Role.DWI}
+    assert [warning.code for warning in roles.warnings] == [code]

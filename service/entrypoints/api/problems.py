@@ -37,7 +37,7 @@ EXAMPLES: dict[int, tuple[str, str, str]] = {
     405: ("METHOD_NOT_ALLOWED", "Method Not Allowed", CALLER),
     409: ("ILLEGAL_TRANSITION", "job 4f0c is SUCCEEDED, it cannot be CANCELLING", CALLER),
     413: ("LIMIT_EXCEEDED", "more than 2147483648 bytes were sent", "sender of the study"),
-    422: ("UNKNOWN_MODEL", "no model 'x'; installed: ...", "operator of the service"),
+    422: ("UNKNOWN_MODEL", "no model 'x'; installed: ...", errors.UnknownModelError.fixed_by),
     500: ("INTERNAL_ERROR", "something went wrong inside", "developers of Thrombolens"),
     503: ("NO_WORKER", "no worker answered within 5 s", "operator of the service"),
     507: ("STORAGE_FAILED", "the disk did not take the upload", "operator of the service"),
