@@ -19,7 +19,7 @@ def _program(folder: Path, name: str) -> Path:
 @pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make an empty world: environment, search path and Debian's PostgreSQL versions."""
-    monkeypatch.setattr(tools.sys, "executable", str(tmp_path / "environment" / "python"))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "environment" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "system"))
     monkeypatch.setattr(tools, "POSTGRESQL", tmp_path / "postgresql")
     return tmp_path
