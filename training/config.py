@@ -54,6 +54,8 @@ class TrainConfig:
     checkpoint_steps : int
     threads : int
         Of torch.
+    initial : Path, optional
+        weights.pt of a released model to start from, instead of drawn weights; for training on.
     expected : mapping
         Metric and cost, for people.
     """
@@ -74,6 +76,7 @@ class TrainConfig:
     bfloat16: bool = True
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    initial: Path | None = None
     expected: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -87,6 +90,7 @@ class TrainConfig:
         """
         values = tomllib.loads(path.read_text())
         network = dict(values.pop("network", {}))
+        initial = values.pop("initial", None)
         if "channels" in network:
             network["channels"] = tuple(network["channels"])
         return cls(
@@ -95,5 +99,6 @@ class TrainConfig:
             slabs=tuple((s, r, c) for s, r, c in values.pop("slabs")),
             dropout=DropoutConfig(**values.pop("dropout", {})),
             network=NetworkConfig(**network),
+            initial=Path(initial) if initial else None,
             **values,
         )

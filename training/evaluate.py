@@ -45,6 +45,8 @@ class CaseResult:
     ----------
     with_clot : bool
         Whether there is anything to find; without, only ``findings`` counts.
+    found : bool
+        Whether any finding touches the label.
     touched, overlapped, centred : bool
         Whether the most probable finding touches the label, has an IoU above 0.1 with it, or its
         centre lies within 5 mm of the nearest labelled voxel's component centre.
@@ -57,6 +59,7 @@ class CaseResult:
     seed: int
     site: str
     with_clot: bool
+    found: bool
     touched: bool
     overlapped: bool
     centred: bool
@@ -101,6 +104,7 @@ def measure(case: PreparedCase, probability: Volume, spec: ModelSpec) -> CaseRes
         seed=int(case.parameters["seed"]),
         site=str(case.parameters["site"]),
         with_clot=bool(case.target.any()),
+        found=bool(touching),
         touched=1 in touching,
         overlapped=bool(united and shared / united > LEAST_IOU),
         centred=_centred(extraction, case, probability),
@@ -129,12 +133,13 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
     """Average over cases; rates are shares of the cases with (or without) a clot."""
     positive = [result for result in results if result.with_clot]
     negative = [result for result in results if not result.with_clot]
-    detected = [result for result in positive if result.touched]
+    detected = [result for result in positive if result.found]
     return {
         "cases_with_clot": len(positive),
         "cases_without_clot": len(negative),
         "detected": len(detected),
-        "detection_rate": _mean(positive, lambda r: r.touched),
+        "detection_rate": _mean(positive, lambda r: r.found),
+        "detection_rate_first": _mean(positive, lambda r: r.touched),
         "detection_rate_iou_0.1": _mean(positive, lambda r: r.overlapped),
         "detection_rate_centre_5mm": _mean(positive, lambda r: r.centred),
         "dice_all": _mean(positive, lambda r: r.dice),

@@ -8,19 +8,18 @@ import copy
 import hashlib
 import json
 import warnings
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import onnxruntime
 import torch
 import typer
 from torch.export import Dim
-from torch.optim.swa_utils import AveragedModel
 
 from service.domain.model_spec import InputSpec, ModelSpec
-from training.network import NetworkConfig, ServedNetwork, UpAttLLSTM
+from training.network import ServedNetwork, UpAttLLSTM
+from training.weights import averaged_network, save_weights
 
 OPSET = 20
 INPUTS = ["sequences", "presence", "forward_state", "backward_state"]
@@ -117,34 +116,6 @@ def largest_difference(network: UpAttLLSTM, file: Path) -> float:
         ]
         worst = max(worst, *differences)
     return worst
-
-
-def averaged_network(checkpoint: Path) -> UpAttLLSTM:
-    """Rebuild the network with the averaged weights of a training checkpoint."""
-    content = torch.load(checkpoint, weights_only=True)
-    values = dict(content["config"]["network"])
-    values["channels"] = tuple(values["channels"])
-    network = UpAttLLSTM(NetworkConfig(**values))
-    average = AveragedModel(network)
-    average.load_state_dict(content["average"])
-    network.load_state_dict(average.module.state_dict())
-    return network.eval()
-
-
-def save_weights(network: UpAttLLSTM, file: Path) -> None:
-    """Write configuration and weights, so that the network can be rebuilt without training."""
-    config = asdict(network.config) | {"channels": list(network.config.channels)}
-    torch.save({"config": config, "weights": network.state_dict()}, file)
-
-
-def load_weights(file: Path) -> UpAttLLSTM:
-    """Rebuild the network that ``save_weights`` wrote."""
-    content = torch.load(file, weights_only=True)
-    values: dict[str, Any] = dict(content["config"])
-    values["channels"] = tuple(values["channels"])
-    network = UpAttLLSTM(NetworkConfig(**values))
-    network.load_state_dict(content["weights"])
-    return network.eval()
 
 
 def write_spec(spec: ModelSpec, folder: Path) -> None:

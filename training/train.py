@@ -7,7 +7,7 @@ and resumed ends with the same weights as one that was not.
 import json
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +24,7 @@ from training.dataset import PreparedCase, Slab, draw_slab, load_cohort
 from training.losses import SegmentationLoss
 from training.modality_dropout import drop_modalities
 from training.network import UpAttLLSTM
+from training.weights import load_weights
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -77,7 +78,7 @@ class Run:
         torch.manual_seed(config.seed)
         self.config = config
         self.step = 0
-        self.network = UpAttLLSTM(config.network).train()
+        self.network = _initial_network(config)
         ema = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=ema)
         self.optimizer = torch.optim.AdamW(
@@ -130,6 +131,16 @@ class Run:
         self.average.load_state_dict(checkpoint["average"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.step = checkpoint["step"]
+
+
+def _initial_network(config: TrainConfig) -> UpAttLLSTM:
+    network = UpAttLLSTM(config.network)
+    if config.initial is not None:
+        released = load_weights(config.initial)
+        if replace(released.config, prior=config.network.prior) != config.network:
+            raise ValueError(f"{config.initial} holds another network: {released.config}")
+        network.load_state_dict(released.state_dict())
+    return network.train()
 
 
 def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:

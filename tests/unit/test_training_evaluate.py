@@ -50,7 +50,7 @@ ELSEWHERE = (slice(0, 2), slice(0, 4), slice(0, 4))
 
 def test_perfect_answer() -> None:
     result = measure(_case(), _map(CLOT), SPEC)
-    assert (result.touched, result.overlapped, result.centred) == (True, True, True)
+    assert (result.found, result.touched, result.overlapped, result.centred) == (True,) * 4
     assert result.dice == 1
     assert (result.findings, result.false_positives) == (1, 0)
 
@@ -61,11 +61,11 @@ def test_half_shifted_answer() -> None:
     assert result.dice == pytest.approx(0.5)
 
 
-def test_more_probable_false_alarm_is_no_detection() -> None:
+def test_more_probable_false_alarm_comes_first_but_hides_nothing() -> None:
     probability = _map(CLOT).voxels.copy()
     probability[ELSEWHERE] = 0.99
     result = measure(_case(), Volume(probability, GRID), SPEC)
-    assert not result.touched
+    assert (result.found, result.touched) == (True, False)
     assert (result.findings, result.false_positives) == (2, 1)
     assert result.dice == pytest.approx(2 / 3)
 
@@ -84,7 +84,7 @@ def test_summary_separates_cases_with_and_without_a_clot() -> None:
     ]
     summary = summarise(results)
     assert (summary["cases_with_clot"], summary["cases_without_clot"]) == (2, 2)
-    assert summary["detection_rate"] == 0.5
+    assert summary["detection_rate"] == summary["detection_rate_first"] == 0.5
     assert summary["dice_all"] == 0.5
     assert summary["dice_detected"] == 1.0
     assert summary["false_alarm_rate_without_clot"] == 0.5

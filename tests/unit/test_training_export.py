@@ -10,15 +10,13 @@ from tests.unit.test_training_loop import tiny_config
 from training import export_onnx
 from training.export_onnx import (
     ParityError,
-    averaged_network,
     export,
     largest_difference,
-    load_weights,
     random_input,
-    save_weights,
 )
 from training.network import CellKind, NetworkConfig, UpAttLLSTM
 from training.train import Run
+from training.weights import averaged_network, load_weights, save_weights
 
 
 def _tiny(cell: CellKind = "logic") -> UpAttLLSTM:
