@@ -1,6 +1,5 @@
 """Jobs that were left behind, and the ways they are helped."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,14 +21,6 @@ LIMITS = JobLimits(lease_seconds=30, timeout_seconds=900, max_attempts=3, ring_a
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[JobDatabase]:
-    database = JobDatabase(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
-    database.upgrade()
-    yield database
-    database.close()
 
 
 def running(clock: FakeClock, attempts: int = 1) -> Job:

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from tests.fakes import FakeClock
 
 LIMITS = JobLimits(lease_seconds=30, timeout_seconds=900, max_attempts=3, ring_again_seconds=60)
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[JobDatabase]:
-    database = JobDatabase(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
-    database.upgrade()
-    yield database
-    database.close()
 
 
 @pytest.fixture

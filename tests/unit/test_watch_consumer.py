@@ -1,6 +1,5 @@
 """A worker that lives but hears no bell ends itself; a healthy one never does."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from tests.fakes import FakeClock
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[JobDatabase]:
-    database = JobDatabase(f"sqlite:///{tmp_path / 'jobs.sqlite3'}")
-    database.upgrade()
-    yield database
-    database.close()
 
 
 def watch(database: JobDatabase, clock: FakeClock, *, broker: bool = True) -> ConsumerWatch:
