@@ -91,6 +91,10 @@ class Settings(BaseSettings):
         20_000, description="Most image planes in one study, frames of multi-frame images included."
     )
 
+    max_pixels: Positive = Field(
+        512 * MIB, description="Most pixels of all image planes in one study, when decompressed."
+    )
+
     job_timeout_seconds: Seconds = Field(
         900.0, description="A job that runs longer fails with TIMEOUT."
     )

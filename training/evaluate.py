@@ -49,7 +49,7 @@ class CaseResult:
         Whether any finding touches the label.
     touched, overlapped, centred : bool
         Whether the most probable finding touches the label, has an IoU above 0.1 with it, or its
-        centre lies within 5 mm of the nearest labelled voxel's component centre.
+        centre lies within 5 mm of the centre of all labelled voxels.
     dice, dice_lumen : float
         Of all findings together against the label, and against the true lumen.
     findings, false_positives : int
@@ -133,13 +133,13 @@ def summarise(results: list[CaseResult]) -> dict[str, Any]:
     """Average over cases; rates are shares of the cases with (or without) a clot."""
     positive = [result for result in results if result.with_clot]
     negative = [result for result in results if not result.with_clot]
-    detected = [result for result in positive if result.found]
+    detected = [result for result in positive if result.touched]
     return {
         "cases_with_clot": len(positive),
         "cases_without_clot": len(negative),
         "detected": len(detected),
-        "detection_rate": _mean(positive, lambda r: r.found),
-        "detection_rate_first": _mean(positive, lambda r: r.touched),
+        "detection_rate": _mean(positive, lambda r: r.touched),
+        "detection_rate_any": _mean(positive, lambda r: r.found),
         "detection_rate_iou_0.1": _mean(positive, lambda r: r.overlapped),
         "detection_rate_centre_5mm": _mean(positive, lambda r: r.centred),
         "dice_all": _mean(positive, lambda r: r.dice),

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from service.adapters import file_broker
-from service.domain.errors import BrokerUnavailableError
+from service.domain.errors import BrokerUnavailableError, ConfigurationError
 
 QUEUE = "thrombolens"
 RUN_JOB = "thrombolens.run_job"
@@ -34,7 +35,14 @@ def make_celery(
     visibility_seconds : float
         After this time Redis hands a message that was not acknowledged to another worker.
         Much longer than a job may take; leases make an early one harmless.
+
+    Raises
+    ------
+    ConfigurationError
+        If no such kind of broker is known.
     """
+    if broker_url is not None:
+        _check_transport(broker_url)
     app = Celery("thrombolens")
     app.conf.update(
         task_default_queue=QUEUE,
@@ -73,6 +81,13 @@ def make_celery(
             },
         )
     return app
+
+
+def _check_transport(broker_url: str) -> None:
+    try:
+        Connection(broker_url).get_transport_cls()
+    except KeyError as exc:
+        raise ConfigurationError("the broker's address is of no kind that is known") from exc
 
 
 class CeleryQueue:

@@ -14,7 +14,8 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.encaps import parse_fragments
 from pydicom.errors import BytesLengthException
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset as read_dataset_from
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -46,6 +47,8 @@ _IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInst
 
 # First bytes of a data set without preamble: group 0002 or 0008, little endian.
 _BARE_STARTS = (b"\x02\x00", b"\x08\x00")
+# Preamble and prefix.
+_PREFIX_END = 132
 _INFLATED_PIECE = 1 << 20
 # What pydicom raises for bytes that are no data set, end inside one, or are damaged.
 _PARSE_ERRORS = (
@@ -114,15 +117,14 @@ def read_instance(path: Path, *, max_bytes: int) -> InstanceFile | None:
         If its header is damaged.
     """
     with path.open("rb") as stream:
-        start = stream.read(132)
-    has_preamble = start[128:132] == b"DICM"
+        start = stream.read(_PREFIX_END)
+    has_preamble = start[128:] == b"DICM"
     if not has_preamble and start[:2] not in _BARE_STARTS:
         return None
     _check_size(path.stat().st_size, max_bytes)
     content = path.read_bytes()
     with disable_value_validation():
-        if has_preamble:
-            _check_size(_inflated_size(path, content, max_bytes), max_bytes)
+        _check_size(_inflated_size(content, has_preamble, max_bytes), max_bytes)
         dataset = _parse_or_none(content)
         if dataset is None:
             if has_preamble:
@@ -147,30 +149,36 @@ def _check_size(size: int, max_bytes: int) -> None:
         raise LimitExceededError(f"a DICOM file holds more than {max_bytes} bytes")
 
 
-def _inflated_size(path: Path, content: bytes, enough: int) -> int:
+def _inflated_size(content: bytes, has_preamble: bool, enough: int) -> int:
     """Return the size of the data set of a deflated file, counted no further than just past enough.
 
-    Zero for a file that is not deflated, and for one whose damage the parser will meet.
-    Source: DICOM PS3.5, section A.5; the file meta information before it is never deflated.
+    Zero for a file that is not deflated. The data set begins where the parser will look for it:
+    behind the last element of group 0002, whatever the group length says. Source: DICOM PS3.5,
+    section A.5; the file meta information before it is never deflated.
     """
+    stream = BytesIO(content)
+    stream.seek(_PREFIX_END if has_preamble else 0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            meta = read_file_meta_info(path)
+            meta = read_dataset_from(stream, False, True, stop_when=_behind_meta)
     except _PARSE_ERRORS:
         return 0
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return 0
-    # The group length counts from behind its own element: preamble, prefix, and its 12 bytes.
-    start = 128 + 4 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
-    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[start:]
+    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[stream.tell() :]
     try:
         while rest and not inflater.eof and size <= enough:
             size += len(inflater.decompress(rest, _INFLATED_PIECE))
             rest = inflater.unconsumed_tail
     except zlib.error:
+        # The parser will meet the same damage, no later than here.
         return size
     return size
+
+
+def _behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag.group != 2
 
 
 def _parse(content: bytes) -> Dataset:

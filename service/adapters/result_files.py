@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from service.domain.errors import StorageError
@@ -74,8 +74,11 @@ class JobFolders:
     def __init__(self, uploads: Path, results: Path) -> None:
         self._uploads = uploads
         self._results = results
-        uploads.mkdir(parents=True, exist_ok=True)
-        results.mkdir(parents=True, exist_ok=True)
+        try:
+            uploads.mkdir(parents=True, exist_ok=True)
+            results.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StorageError(f"the data folder cannot be made: {exc.strerror}") from exc
 
     @property
     def uploads(self) -> Path:
@@ -105,16 +108,14 @@ class JobFolders:
 
     def sweep(self, older_than_s: float) -> None:
         """Delete what processes that crashed left unfinished so long ago."""
-        limit = time.time() - older_than_s
-        for folder in (*self._uploads.glob(".incoming-*"), *self._results.glob("*/.unfinished-*")):
-            if folder.stat().st_mtime < limit:
-                _delete(folder)
+        unfinished = (*self._uploads.glob(".incoming-*"), *self._results.glob("*/.unfinished-*"))
+        for folder in _older(unfinished, older_than_s):
+            _delete(folder)
 
     def job_ids(self, older_than_s: float) -> tuple[str, ...]:
         """Return the jobs whose folders were last changed so long ago."""
-        limit = time.time() - older_than_s
-        found = (*self._uploads.glob("[!.]*"), *self._results.glob("[!.]*"))
-        return tuple(sorted({path.name for path in found if path.stat().st_mtime < limit}))
+        found = (*self._uploads.glob("[!.]*/"), *self._results.glob("[!.]*/"))
+        return tuple(sorted({path.name for path in _older(found, older_than_s)}))
 
     def keep_only_results(self, job_id: str, lease: str | None) -> None:
         """Delete the results of a job that were written under any other lease."""
@@ -123,6 +124,19 @@ class JobFolders:
                 _delete(folder)
 
 
+def _older(folders: Iterable[Path], than_s: float) -> Iterator[Path]:
+    """Yield what was last changed so long ago; another process may delete any of it meanwhile."""
+    limit = time.time() - than_s
+    for folder in folders:
+        try:
+            changed = folder.stat().st_mtime
+        except FileNotFoundError:
+            continue
+        if changed < limit:
+            yield folder
+
+
 def _delete(folder: Path) -> None:
-    if folder.exists():
+    """Delete a folder that may be gone, or be going at the hands of another process."""
+    with suppress(FileNotFoundError):
         shutil.rmtree(folder)

@@ -44,7 +44,14 @@ class StudyFolder:
     _paths: Mapping[str, tuple[Path, ...]] = field(repr=False)
 
     @classmethod
-    def read(cls, folder: Path, *, max_slices: int, max_file_bytes: int = sys.maxsize) -> Self:
+    def read(
+        cls,
+        folder: Path,
+        *,
+        max_slices: int,
+        max_file_bytes: int = sys.maxsize,
+        max_pixels: int = sys.maxsize,
+    ) -> Self:
         """Read all files below a folder.
 
         Parameters
@@ -55,6 +62,8 @@ class StudyFolder:
             Most image planes that are accepted.
         max_file_bytes : int, optional
             Largest file that is read, once inflated.
+        max_pixels : int, optional
+            Most pixels that all planes may have together; compressed ones take no room in a file.
 
         Raises
         ------
@@ -67,11 +76,11 @@ class StudyFolder:
         TruncatedFileError
             If files end before their data do; says how many and which is the first.
         LimitExceededError
-            If there are more planes, or more bytes in one file, than allowed.
+            If there are more planes, more pixels, or more bytes in one file, than allowed.
         InputError
             If the header of a file is damaged.
         """
-        found, ignored = _read_all(folder, max_slices, max_file_bytes)
+        found, ignored = _read_all(folder, max_slices, max_file_bytes, max_pixels)
         _check_one_study(found, ignored)
         unique, conflicts = _without_duplicates(found)
         by_series = _by_series(unique)
@@ -96,11 +105,13 @@ class StudyFolder:
         return [read_dataset(path) for path in self._paths[series_instance_uid]]
 
 
-def _read_all(folder: Path, max_slices: int, max_file_bytes: int) -> tuple[list[InstanceFile], int]:
+def _read_all(
+    folder: Path, max_slices: int, max_file_bytes: int, max_pixels: int
+) -> tuple[list[InstanceFile], int]:
     """Return the instances of a folder and the number of files that hold none."""
     found: list[InstanceFile] = []
     truncated: list[TruncatedFileError] = []
-    ignored = planes = 0
+    ignored = planes = pixels = 0
     for path in _files(folder):
         try:
             instance = read_instance(path, max_bytes=max_file_bytes)
@@ -114,6 +125,9 @@ def _read_all(folder: Path, max_slices: int, max_file_bytes: int) -> tuple[list[
         planes += len(instance.planes)
         if planes > max_slices:
             raise LimitExceededError(f"the study has more than {max_slices} image planes")
+        pixels += sum(plane.rows * plane.columns for plane in instance.planes)
+        if pixels > max_pixels:
+            raise LimitExceededError(f"the study has more than {max_pixels} pixels")
     if truncated:
         raise TruncatedFileError(f"{len(truncated)} truncated files; the first: {truncated[0]}")
     return found, ignored

@@ -193,7 +193,7 @@ def analyse_study(
         segmentation = _segmentation(study, roles, alignment, extraction, model.spec, identity)
         preview = _preview(alignment, extraction)
     return Analysis(
-        report=told.report(alignment, extraction.findings, segmentation),
+        report=told.report(alignment, extraction.findings, segmentation, blank=seen.blank),
         mask=extraction.mask,
         segmentation=segmentation,
         preview_png=preview,
@@ -266,6 +266,7 @@ class _Told:
         findings: tuple[Finding, ...] = (),
         segmentation: Dataset | None = None,
         insufficiency: str | None = None,
+        blank: Sequence[Role] = (),
     ) -> DetectionReport:
         """Write the report; without an alignment it says that the input is insufficient."""
         return write_report(
@@ -278,7 +279,7 @@ class _Told:
                 reference_role=None if alignment is None else alignment.reference_role,
                 registrations=() if alignment is None else alignment.registrations,
                 findings=findings,
-                warnings=tuple(self._warnings(alignment, segmentation)),
+                warnings=tuple(self._warnings(alignment, segmentation, blank)),
                 timings_s=self.seconds,
                 insufficiency=insufficiency,
                 segmentation_sop_instance_uid=(
@@ -288,7 +289,7 @@ class _Told:
         )
 
     def _warnings(
-        self, alignment: Alignment | None, segmentation: Dataset | None
+        self, alignment: Alignment | None, segmentation: Dataset | None, blank: Sequence[Role]
     ) -> Iterator[ReportWarning]:
         if self.study.conflicting_duplicates:
             count = self.study.conflicting_duplicates
@@ -298,6 +299,11 @@ class _Told:
         yield from self.roles.warnings
         if alignment is not None:
             yield from _alignment_warnings(alignment, self.model.spec)
+        if blank:
+            yield ReportWarning(
+                "BLANK_ROLES",
+                f"{_names(blank)}: nothing of it lies inside the head; counted as missing",
+            )
         if segmentation is not None:
             yield from segmentation_warnings(segmentation)
 

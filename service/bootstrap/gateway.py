@@ -150,8 +150,8 @@ class Gateway:
         if days is not None:
             forget_old_jobs(self.database, self.folders, utc_now, days)
         if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + SWEEP_INTERVAL_S
             self._sweep(days)
+            self._next_sweep = time.monotonic() + SWEEP_INTERVAL_S
 
     def _sweep(self, days: float | None) -> None:
         """Walk through all folders, which is too slow to be done all the time."""

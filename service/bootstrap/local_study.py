@@ -52,5 +52,8 @@ def read_sequences(settings: Settings, folder: Path) -> tuple[StudyFacts, Detect
 def open_study(settings: Settings, folder: Path) -> StudyFolder:
     """Read a folder within the limits of the settings; see ``StudyFolder.read`` for errors."""
     return StudyFolder.read(
-        folder, max_slices=settings.max_slices, max_file_bytes=settings.max_file_bytes
+        folder,
+        max_slices=settings.max_slices,
+        max_file_bytes=settings.max_file_bytes,
+        max_pixels=settings.max_pixels,
     )

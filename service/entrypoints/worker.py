@@ -6,17 +6,19 @@ from service.adapters.structured_log import configure_logs
 from service.bootstrap.analysis import Analyser
 from service.bootstrap.processes import ATTACHED, end_with_parent
 from service.bootstrap.working import run_jobs
+from service.entrypoints.errors_told import errors_told
 from service.settings import Settings
 
 
 def main() -> None:
     """Take jobs until told to stop."""
-    settings = Settings.load()
-    configure_logs(settings.log_level)
-    if ATTACHED in sys.argv[1:]:
-        end_with_parent()
-    analyser = Analyser(settings)
-    run_jobs(settings, analyser, analyser.probe)
+    with errors_told():
+        settings = Settings.load()
+        configure_logs(settings.log_level)
+        if ATTACHED in sys.argv[1:]:
+            end_with_parent()
+        analyser = Analyser(settings)
+        run_jobs(settings, analyser, analyser.probe)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,14 @@ def _rescaled_pixels(plane: PlaneFacts, dataset: Dataset) -> npt.NDArray[np.floa
         pixels = pixels[down * plane.rows :, across * plane.columns :]
     pixels = pixels[: plane.rows, : plane.columns]
     slope, intercept = _number(plane, "RescaleSlope", 1.0), _number(plane, "RescaleIntercept", 0.0)
-    return pixels * slope + intercept
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = pixels * slope + intercept
+    if not (np.abs(values) <= np.finfo(np.float32).max).all():
+        raise InputError(
+            f"instance {plane.sop_instance_uid}: slope {slope:g} and intercept {intercept:g} give "
+            "values that are no numbers"
+        )
+    return values
 
 
 def _frame(plane: PlaneFacts, dataset: Dataset) -> npt.NDArray[np.float64]:

@@ -21,6 +21,9 @@ ORIENTATION_TOLERANCE = 1e-4
 UNIT_TOLERANCE = 1e-3
 PIXEL_SPACING_TOLERANCE = 1e-4
 DUPLICATE_TOLERANCE_MM = 0.01
+# No MR scanner has finer pixels, and none a larger field of view.
+LEAST_SPACING_MM = 0.03
+LARGEST_EXTENT_MM = 2000.0
 
 
 def regular_grid(planes: Sequence[PlaneFacts]) -> tuple[tuple[PlaneFacts, ...], Geometry]:
@@ -44,8 +47,8 @@ def regular_grid(planes: Sequence[PlaneFacts]) -> tuple[tuple[PlaneFacts, ...], 
     GeometryError
         If there are fewer than two planes, or a position, orientation or spacing is missing; if
         planes differ in size, orientation or pixel spacing; if two are at the same place; if
-        their distances differ (a missing slice); or if they are shifted against each other in
-        their plane (a sheared stack).
+        their distances differ (a missing slice); if they are shifted against each other in their
+        plane (a sheared stack); or if pixels or field of view have an impossible size.
     """
     if len(planes) < 2:
         raise GeometryError(f"{len(planes)} slice: a volume needs at least two")
@@ -95,6 +98,9 @@ def _grid(planes: tuple[PlaneFacts, ...], positions: FloatArray) -> Geometry:
     slice_mm = _slice_spacing(positions @ normal)
     _check_positions(positions, normal * slice_mm)
     between_rows, between_columns = _pixel_spacing(first)
+    _check_plausible(first.rows, between_rows)
+    _check_plausible(first.columns, between_columns)
+    _check_plausible(len(planes), slice_mm)
     return Geometry.from_components(
         origin=positions[0],
         axes=[normal, along_rows, along_columns],
@@ -139,3 +145,8 @@ def _check_positions(positions: FloatArray, step: FloatArray) -> None:
         raise GeometryError(
             f"a slice lies {worst:.3f} mm off the grid: the stack is sheared or irregular"
         )
+
+
+def _check_plausible(count: int, spacing_mm: float) -> None:
+    if not (spacing_mm >= LEAST_SPACING_MM and count * spacing_mm <= LARGEST_EXTENT_MM):
+        raise GeometryError(f"{count} samples {spacing_mm:g} mm apart are no MR image of a patient")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from service.domain.errors import InputError
+from service.domain.errors import GeometryError, InputError
 from service.domain.geometry import Geometry
 from service.domain.model_spec import InputSpec
 from service.domain.sequence import Role
@@ -26,6 +26,8 @@ HEAD_SMOOTHING_MM = 2.0
 HEAD_MARGIN_MM = 5.0
 # Share of the robust maximum under which a voxel counts as air.
 AIR_FRACTION = 0.12
+# Of the network's grid: ten times what a head needs.
+MOST_VOXELS = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,8 @@ class NetworkInput:
         The reference series' own grid.
     head_centre_lps : (float, float, float)
         Centroid of the head on the reference, LPS mm; its x is taken as the midline.
+    blank : tuple of Role
+        Sequences that show nothing inside the head; they count as missing.
     """
 
     sequences: Float32
@@ -52,6 +56,7 @@ class NetworkInput:
     grid: Geometry
     reference: Geometry
     head_centre_lps: tuple[float, float, float]
+    blank: tuple[Role, ...] = ()
 
     def restore(self, probability: Float32) -> Volume:
         """Bring (slice, row, column) probabilities back to the reference grid; 0 beyond."""
@@ -75,26 +80,33 @@ def preprocess(
     Raises
     ------
     InputError
-        If no head is found: the reference is empty or constant.
+        If no head is found or nothing in it: the reference is empty or constant.
+    GeometryError
+        If the head is too large to be one.
     """
     reference = aligned[reference_role]
     head = head_mask(reference)
     grid = network_grid(head, spec)
     head_on_grid = resample_linear(head, grid, outside=0.0).voxels >= 0.5
-    channels = [
-        _normalise(resample_linear(aligned[role], grid).voxels, head_on_grid, spec.clip)
-        if role in aligned
-        else np.zeros(grid.shape, np.float32)
+    channels = {
+        role: _normalise(resample_linear(aligned[role], grid).voxels, head_on_grid, spec.clip)
         for role in spec.roles
-    ]
-    presence = np.array([role in aligned for role in spec.roles], np.float32)
+        if role in aligned
+    }
+    # Zeros after normalisation are a missing sequence to the network: it must be told so.
+    blank = tuple(role for role, channel in channels.items() if not channel.any())
+    if reference_role in blank:
+        raise InputError(f"{reference_role}: the series shows no contrast inside the head")
+    missing = np.zeros(grid.shape, np.float32)
+    seen = [role in channels and role not in blank for role in spec.roles]
     centre = reference.geometry.to_lps(np.argwhere(head.voxels).mean(axis=0))
     return NetworkInput(
-        sequences=np.stack(channels, axis=1),
-        presence=presence,
+        sequences=np.stack([channels.get(role, missing) for role in spec.roles], axis=1),
+        presence=np.array(seen, np.float32),
         grid=grid,
         reference=reference.geometry,
         head_centre_lps=(float(centre[0]), float(centre[1]), float(centre[2])),
+        blank=blank,
     )
 
 
@@ -122,6 +134,8 @@ def head_mask(reference: Volume) -> Volume:
     body = sitk.BinaryThreshold(smooth, AIR_FRACTION * top, float("inf"), 1, 0)
     parts = sitk.RelabelComponent(sitk.ConnectedComponent(body), sortByObjectSize=True)
     largest = sitk.GetArrayFromImage(parts == 1)
+    if not largest.any():
+        raise InputError("no head found: nothing in the reference series is bright enough")
     filled = [_fill_holes(plane) for plane in largest]
     return Volume(np.stack(filled).astype(bool), reference.geometry)
 
@@ -154,6 +168,8 @@ def network_grid(head: Volume, spec: InputSpec) -> Geometry:
     margin = np.array([0.0, HEAD_MARGIN_MM, HEAD_MARGIN_MM])
     counts = np.ceil((high - low + 2 * margin) / spacing - 1e-6).astype(int) + 1
     counts[1:] = -(-counts[1:] // spec.divisor) * spec.divisor
+    if counts.prod() > MOST_VOXELS:
+        raise GeometryError(f"a head of {high - low} mm needs more than {MOST_VOXELS} voxels")
     centre = (low + high) / 2
     start = centre - (counts - 1) * spacing / 2
     # Slices keep the reference's own positions: only their order may change.

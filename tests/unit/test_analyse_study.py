@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,20 @@ T1: dict[str, Any] = {
     "EchoTime": 2.9,
     "InversionTime": 900.0,
     "FlipAngle": 9.0,
+}
+FLAIR: dict[str, Any] = {
+    "SeriesInstanceUID": uid("flair"),
+    "SeriesNumber": 6,
+    "SeriesDescription": "t2_tirm_tra_dark-fluid",
+    "Manufacturer": "SIEMENS",
+    "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"],
+    "ScanningSequence": ["SE", "IR"],
+    "SequenceName": "*tir2d1_16",
+    "MRAcquisitionType": "2D",
+    "RepetitionTime": 9000.0,
+    "EchoTime": 90.0,
+    "InversionTime": 2500.0,
+    "FlipAngle": 150.0,
 }
 IN_PLANE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
 CLOT = np.array([32.0, -8.0, 4.0])
@@ -264,3 +279,13 @@ def test_cancelled_analysis_ends_at_the_next_stage(tmp_path: Path) -> None:
     with pytest.raises(JobCancelledError):
         analyse(study_of(tmp_path, mr_series(head(clot=False), **SWI)), progress)
     assert progress.stages[-1][0] == Stage.INFER
+
+
+def test_a_sequence_beside_the_head_is_said_to_be_missing(tmp_path: Path) -> None:
+    volume = head(clot=True)
+    affine = volume.geometry.affine.copy()
+    affine[:3, 3] += [0.0, 400.0, 0.0]
+    beside = Volume(volume.voxels, replace(volume.geometry, affine=affine))
+    analysis = analyse(study_of(tmp_path, mr_series(volume, **SWI), mr_series(beside, **FLAIR)))
+    (warning,) = [found for found in analysis.report.warnings if found.code == "BLANK_ROLES"]
+    assert warning.detail.startswith("FLAIR")

@@ -269,3 +269,11 @@ def test_a_job_that_cannot_be_stored_leaves_no_upload(world: ApiWorld) -> None:
         answer = world.client.post("/segment", files=files(b"one"))
     assert_problem(answer, 503, "JOB_DATABASE_UNAVAILABLE")
     assert world.left_over() == []
+
+
+@pytest.mark.parametrize("path", ["/segment", "/classify"])
+def test_a_boundary_that_is_too_long_is_the_senders_fault(world: ApiWorld, path: str) -> None:
+    headers = {"content-type": f"multipart/form-data; boundary={'b' * 300}"}
+    answer = world.client.post(path, content=b"--b", headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "MALFORMED_UPLOAD"

@@ -1,7 +1,6 @@
 """A role whose volume cannot be made is lost with its reason; the others stay."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -9,25 +8,10 @@ from pydicom.dataset import Dataset
 from service.adapters.study_files import StudyFolder
 from service.application.assemble_roles import AssembledRoles, assemble_roles
 from service.domain.sequence import Role
-from tests.strategies import mr_series, uid, write_instances
+from tests.strategies import mr_series, write_instances
 from tests.tiny_model import small_head
-from tests.unit.test_analyse_study import SWI
+from tests.unit.test_analyse_study import FLAIR, SWI
 from tests.unit.test_detect_sequences import DTI, directions
-
-FLAIR: dict[str, Any] = {
-    "SeriesInstanceUID": uid("flair"),
-    "SeriesNumber": 6,
-    "SeriesDescription": "t2_tirm_tra_dark-fluid",
-    "Manufacturer": "SIEMENS",
-    "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"],
-    "ScanningSequence": ["SE", "IR"],
-    "SequenceName": "*tir2d1_16",
-    "MRAcquisitionType": "2D",
-    "RepetitionTime": 9000.0,
-    "EchoTime": 90.0,
-    "InversionTime": 2500.0,
-    "FlipAngle": 150.0,
-}
 
 
 @pytest.fixture

@@ -188,3 +188,21 @@ def test_geometric_mean_needs_one_grid() -> None:
     first, second = ramp(), ramp(spacing=(5.1, 2, 0.5))
     with pytest.raises(GeometryError, match="different grids"):
         geometric_mean([first, second])
+
+
+@pytest.mark.parametrize("spacing", [(-2.0, 2.0), (0.0, 1.0), (0.01, 0.01), (1.0, 600.0)])
+def test_impossible_pixels_are_refused(spacing: tuple[float, float]) -> None:
+    planes = [replace(p, pixel_spacing=spacing) for p in planes_in(mr_series(ramp()))]
+    with pytest.raises(GeometryError, match="no MR image of a patient"):
+        regular_grid(planes)
+
+
+@pytest.mark.parametrize("slope", [float("inf"), float("nan"), 1e38])
+def test_values_that_are_no_numbers_are_refused(slope: float) -> None:
+    series = mr_series(ramp())
+    planes = [
+        replace(plane, attributes={**plane.attributes, "RescaleSlope": slope})
+        for plane in planes_in(series)
+    ]
+    with pytest.raises(InputError, match="no numbers"):
+        assemble_volume(facts_of(planes), series)

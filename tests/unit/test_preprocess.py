@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.domain.errors import InputError
+from service.domain.errors import GeometryError, InputError
 from service.domain.geometry import Geometry
 from service.domain.model_spec import InputSpec
 from service.domain.sequence import Role
@@ -44,3 +44,29 @@ def test_dark_ventricles_belong_to_the_head() -> None:
     mask = head_mask(Volume(voxels, grid((9, 60, 60), (3, 2, 2)))).voxels
     assert mask[4, 30, 30]
     assert not mask[4, 2, 2]
+
+
+def test_a_sequence_that_shows_nothing_in_the_head_counts_as_missing() -> None:
+    geometry = grid((9, 60, 60), (3, 2, 2))
+    voxels = np.zeros(geometry.shape, np.float32)
+    voxels[1:8, 10:50, 10:50] = 100 + np.arange(40)
+    elsewhere = np.full(geometry.shape, np.nan, np.float32)
+    aligned = {Role.SUSC: Volume(voxels, geometry), Role.FLAIR: Volume(elsewhere, geometry)}
+    seen = preprocess(aligned, Role.SUSC, InputSpec())
+    assert seen.blank == (Role.FLAIR,)
+    assert seen.presence.tolist() == [role is Role.SUSC for role in InputSpec().roles]
+
+
+def test_a_reference_without_contrast_is_no_reference() -> None:
+    geometry = grid((9, 60, 60), (3, 2, 2))
+    voxels = np.full(geometry.shape, 100, np.float32)
+    with pytest.raises(InputError, match="SUSC: the series shows no contrast"):
+        preprocess({Role.SUSC: Volume(voxels, geometry)}, Role.SUSC, InputSpec())
+
+
+def test_a_head_of_the_size_of_a_house_is_refused() -> None:
+    geometry = grid((9, 60, 60), (3, 200, 200))
+    voxels = np.zeros(geometry.shape, np.float32)
+    voxels[1:8, 10:50, 10:50] = 100 + np.arange(40)
+    with pytest.raises(GeometryError, match="needs more than"):
+        preprocess({Role.SUSC: Volume(voxels, geometry)}, Role.SUSC, InputSpec())

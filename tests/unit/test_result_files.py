@@ -1,5 +1,6 @@
 """Result folders: whole or not at all."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,28 @@ def test_what_crashed_processes_left_is_swept_and_the_rest_kept(tmp_path: Path) 
     assert not incoming.exists()
     assert not unfinished.exists()
     assert kept.exists()
+
+
+def test_several_processes_may_sweep_at_the_same_time(tmp_path: Path) -> None:
+    folders = JobFolders(tmp_path / "uploads", tmp_path / "results")
+    for number in range(200):
+        folder = tmp_path / "uploads" / f".incoming-{number}"
+        folder.mkdir()
+        (folder / "000001").write_bytes(b"")
+    with ThreadPoolExecutor(4) as pool:
+        for swept in [pool.submit(folders.sweep, -1) for _ in range(4)]:
+            swept.result()
+    assert not list((tmp_path / "uploads").iterdir())
+
+
+def test_files_beside_the_jobs_are_no_jobs(tmp_path: Path) -> None:
+    folders = JobFolders(tmp_path / "uploads", tmp_path / "results")
+    (tmp_path / "uploads" / "notes.txt").write_text("of the operator")
+    folders.upload("job").mkdir()
+    assert folders.job_ids(-1) == ("job",)
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="data folder"):
+        JobFolders(tmp_path / "file" / "uploads", tmp_path / "results")

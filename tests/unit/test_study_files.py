@@ -156,6 +156,31 @@ def test_a_deflated_file_counts_as_it_is_inflated(tmp_path: Path) -> None:
     assert [len(series.planes) for series in study.facts.series] == [1]
 
 
+def rewritten(path: Path, group_length: int | None, *, preamble: bool = True) -> None:
+    """Give a file another group length, or none, and take its preamble away."""
+    content = path.read_bytes()
+    assert content[132:138] == b"\x02\x00\x00\x00UL"
+    head = b"" if group_length is None else content[132:140] + struct.pack("<I", group_length)
+    path.write_bytes((content[:132] if preamble else b"") + head + content[144:])
+
+
+@pytest.mark.parametrize("group_length", [0, 207, 9000, None])
+@pytest.mark.parametrize("preamble", [True, False])
+def test_a_deflated_file_cannot_hide_behind_its_header(
+    tmp_path: Path, group_length: int | None, preamble: bool
+) -> None:
+    rewritten(deflated(tmp_path, rows=1024), group_length, preamble=preamble)
+    with pytest.raises(LimitExceededError, match="a DICOM file holds more than"):
+        StudyFolder.read(tmp_path, max_slices=10, max_file_bytes=2 * 1024 * 1024)
+
+
+def test_pixels_are_counted_as_the_header_promises_them(tmp_path: Path) -> None:
+    write_instances(mr_series(volume()), tmp_path)
+    with pytest.raises(LimitExceededError, match="more than 79 pixels"):
+        StudyFolder.read(tmp_path, max_slices=10, max_pixels=79)
+    StudyFolder.read(tmp_path, max_slices=10, max_pixels=80)
+
+
 def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
     (path, *_) = write_instances(mr_series(volume()), tmp_path)
     size = path.stat().st_size

@@ -84,7 +84,7 @@ def test_summary_separates_cases_with_and_without_a_clot() -> None:
     ]
     summary = summarise(results)
     assert (summary["cases_with_clot"], summary["cases_without_clot"]) == (2, 2)
-    assert summary["detection_rate"] == summary["detection_rate_first"] == 0.5
+    assert summary["detection_rate"] == summary["detection_rate_any"] == 0.5
     assert summary["dice_all"] == 0.5
     assert summary["dice_detected"] == 1.0
     assert summary["false_alarm_rate_without_clot"] == 0.5

@@ -40,7 +40,10 @@ class MultipartForm:
         """
         if not boundary:
             raise MalformedUploadError("the content type names no boundary")
-        parser = MultipartParser(boundary, self._callbacks())
+        try:
+            parser = MultipartParser(boundary, self._callbacks())
+        except FormParserError as exc:
+            raise MalformedUploadError("the boundary in the content type is not allowed") from exc
 
         def feed(chunk: bytes) -> None:
             try:

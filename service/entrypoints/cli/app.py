@@ -1,8 +1,6 @@
 """Commands of ``thrombolens``: parse, call one use case, show the answer."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +12,10 @@ from service import __version__
 from service.bootstrap.local_study import opened_study, read_sequences
 from service.bootstrap.processes import run_api, run_worker
 from service.bootstrap.processes import serve as serve_both
-from service.domain.errors import ThrombolensError
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.entrypoints.cli.demo import run_demo
 from service.entrypoints.cli.views import StageBar, show_findings, show_volumes
+from service.entrypoints.errors_told import errors_told
 from service.settings import Settings
 from service.stages.write_report import reported_volumes
 
@@ -39,16 +37,6 @@ ModelOption = Annotated[
 ]
 
 
-@contextmanager
-def _errors_told() -> Iterator[None]:
-    """End with status 1 and a sentence that names code and who can fix it."""
-    try:
-        yield
-    except ThrombolensError as exc:
-        _err.print(f"{exc.code}: {exc} (can be fixed by: {exc.fixed_by})", markup=False)
-        raise typer.Exit(1) from exc
-
-
 @app.command()
 def segment(
     study: StudyArgument,
@@ -64,7 +52,7 @@ def segment(
     from service.adapters.result_files import write_folder  # noqa: PLC0415
     from service.bootstrap.analysis import Analyser  # noqa: PLC0415
 
-    with _errors_told():
+    with errors_told():
         settings = Settings.load()
         with opened_study(settings, study) as folder, StageBar(_err) as bar:
             analysis = Analyser(settings).analyse(folder, model or settings.default_model, bar)
@@ -80,7 +68,7 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with all evidence.")] = False,
 ) -> None:
     """Say what every series is, what would be used and why; reads headers only."""
-    with _errors_told():
+    with errors_told():
         settings = Settings.load()
         with opened_study(settings, study) as folder:
             facts, detected = read_sequences(settings, folder)
@@ -99,21 +87,21 @@ def classify(
 @app.command()
 def serve() -> None:
     """Run API and worker together; no server to install, all data in one folder."""
-    with _errors_told():
+    with errors_told():
         raise typer.Exit(serve_both(Settings.load()))
 
 
 @app.command()
 def api() -> None:
     """Run the API alone; workers are processes of their own."""
-    with _errors_told():
+    with errors_told():
         run_api(Settings.load())
 
 
 @app.command()
 def worker() -> None:
     """Run one worker; start as many as there are GPUs or spare cores."""
-    with _errors_told():
+    with errors_told():
         run_worker(Settings.load())
 
 
@@ -125,7 +113,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
 ) -> None:
     """Start the service, send it the simulated demo study, fetch the results, stop it again."""
-    with _errors_told():
+    with errors_told():
         run_demo(Settings.load(), study, out, _out)
 
 

@@ -65,13 +65,24 @@ def _service(settings: Settings, data: Path) -> Iterator[httpx.Client]:
     """Run ``thrombolens serve`` on a free port of the loopback; end it by its process id."""
     port = _free_port()
     own = settings.model_copy(
-        update={"data_dir": data, "host": "127.0.0.1", "port": port, "log_level": "WARNING"}
+        update={
+            "data_dir": data,
+            "host": "127.0.0.1",
+            "port": port,
+            "log_level": "WARNING",
+            # Whatever this machine serves besides: the demo must never take its jobs.
+            "broker_url": None,
+            "database_url": None,
+            "retention_days": None,
+        }
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "service.entrypoints.cli", "serve"], env=own.environment()
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60.0) as client:
+        address = f"http://127.0.0.1:{port}"
+        # A proxy of the environment is not for the loopback.
+        with httpx.Client(base_url=address, timeout=60.0, trust_env=False) as client:
             _wait_until_ready(client, process)
             yield client
     finally:
