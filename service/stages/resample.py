@@ -53,27 +53,12 @@ def resample_linear(
     Volume
         float32 on ``grid``.
     """
-    return _resample(volume, grid, sitk.sitkLinear, outside, transform)
-
-
-def resample_nearest(volume: Volume, grid: Geometry, *, outside: float = 0.0) -> Volume:
-    """Resample onto ``grid`` by the nearest voxel; float32."""
-    return _resample(volume, grid, sitk.sitkNearestNeighbor, outside, None)
-
-
-def _resample(
-    volume: Volume,
-    grid: Geometry,
-    interpolator: int,
-    outside: float,
-    transform: sitk.Transform | None,
-) -> Volume:
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize([int(n) for n in grid.shape[::-1]])
     resampler.SetOutputOrigin(grid.origin.tolist())
     resampler.SetOutputSpacing(grid.spacing[::-1])
     resampler.SetOutputDirection(_orthonormal(grid).flatten().tolist())
-    resampler.SetInterpolator(interpolator)
+    resampler.SetInterpolator(sitk.sitkLinear)
     resampler.SetDefaultPixelValue(float(outside))
     if transform is not None:
         resampler.SetTransform(transform)

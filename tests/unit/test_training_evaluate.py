@@ -7,9 +7,10 @@ from service.domain.model_spec import InputSpec, ModelSpec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.preprocess import NetworkInput
+from service.stages.run_model import Float32, Prediction
 from training.choose_threshold import choose, score
 from training.dataset import PreparedCase
-from training.evaluate import dice, document, measure, summarise, without
+from training.evaluate import SUBSETS, dice, document, evaluate, measure, summarise, without
 from training.simulate.anatomy import axial_grid
 
 GRID = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (8, 32, 32))
@@ -118,3 +119,28 @@ def test_dice_of_two_empty_masks_is_one() -> None:
     empty = np.zeros(3, bool)
     assert dice(empty, empty) == 1.0
     assert dice(empty, ~empty) == 0.0
+
+
+class SeesOnSusceptibility:
+    """Finds the clot if the first sequence is there, and only then."""
+
+    def predict(
+        self, sequences: Float32, presence: Float32, forward_state: Float32, backward_state: Float32
+    ) -> Prediction:
+        slices, _, rows, columns = sequences.shape
+        probability = np.zeros((slices, rows, columns), np.float32)
+        if presence[list(Role).index(Role.SUSC)]:
+            probability[CLOT] = 0.9
+        return Prediction(probability, forward_state, backward_state)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_case_is_measured_for_every_subset(threads: int) -> None:
+    cases = [_case(), _case(with_clot=False), _case()]
+    results = evaluate(cases, SeesOnSusceptibility(), SPEC, threads=threads)
+    assert list(results) == list(SUBSETS)
+    for name, rows in results.items():
+        assert [row.with_clot for row in rows] == [True, False, True]
+        found = Role.SUSC in SUBSETS[name]
+        assert [row.findings for row in rows] == [found] * 3
+        assert [row.touched for row in rows] == [found, False, found]

@@ -163,6 +163,21 @@ def test_turned_planes_keep_the_clot_on_its_tissue() -> None:
     assert moved == 20
 
 
+def test_planes_that_are_not_square_are_turned_and_not_sheared() -> None:
+    target = np.zeros((1, 48, 96), np.float32)
+    target[:, 22:26, 28:68] = 1
+    sequences = np.ones((1, 6, 48, 96), np.float32)
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        _, labels = turn_and_zoom(sequences, target, rng)
+        rows, columns = np.nonzero(labels[0])
+        across, along = np.linalg.eigvalsh(np.cov(rows, columns)) ** 0.5 * 12**0.5
+        # A bar stays a bar: both sides grow by one factor, which the label's area tells too.
+        zoom = (labels.sum() / target.sum()) ** 0.5
+        assert along == pytest.approx(40 * zoom, rel=0.06)
+        assert across == pytest.approx(4 * zoom, rel=0.25)
+
+
 def test_slabs_are_mostly_around_the_clot() -> None:
     rng = np.random.default_rng(0)
     case = _case(0)

@@ -42,10 +42,10 @@ def binary(media_type: str, description: str) -> dict[int | str, dict[str, Any]]
 @router.get(
     "/{job_id}/report",
     summary="Get the detection report",
-    response_model=DetectionReport,
     response_class=FileResponse,
     response_description="What was found, and everything about how",
-    responses={200: {"content": REPORT_EXAMPLE}, **documented(404, 503)},
+    # The class of the response hides the model of an ordinary one.
+    responses={200: {"model": DetectionReport, "content": REPORT_EXAMPLE}, **documented(404, 503)},
 )
 def get_report(job_id: JobId, gateway: GatewayOf) -> FileResponse:
     """Return the JSON report, which every succeeded job has, a negative one too."""
