@@ -72,6 +72,7 @@ slices, no phase.
 - Veins, microbleeds and air at the skull base can cause false findings.
 - Few cases: with {count} cases a rate of 80 % has a 95 % interval of about +-{interval} points.
 - Without the susceptibility-weighted series the clot is visible only indirectly.
+- The fewer sequences, the fewer clots are found and the more findings are false (first table).
 """
 
 
