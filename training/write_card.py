@@ -4,7 +4,7 @@ Numbers come from evaluation.json alone, so that card, report and measurement ca
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -88,8 +88,10 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def render(spec: ModelSpec, measured: Mapping[str, Any], architecture: str) -> str:
-    """Return the text of the card."""
+def render(
+    spec: ModelSpec, measured: Mapping[str, Any], architecture: str, limits: Sequence[str] = ()
+) -> str:
+    """Return the text of the card; ``limits`` are sentences about this version alone."""
     count = measured["subsets"]["all"]["cases_with_clot"]
     return CARD.format(
         name=spec.name,
@@ -102,19 +104,22 @@ def render(spec: ModelSpec, measured: Mapping[str, Any], architecture: str) -> s
         sites=table(measured["sites"]),
         count=count,
         interval=round(196 * (0.8 * 0.2 / max(1, count)) ** 0.5),
-    )
+    ) + "".join(f"- {limit}\n" for limit in limits)
 
 
 def main(
     model: Annotated[Path, typer.Argument(help="Folder models/NAME/VERSION.")],
     architecture: Annotated[str, typer.Option(help="One paragraph about the network.")],
+    limit: Annotated[
+        list[str] | None, typer.Option(help="One more limit; may be repeated.")
+    ] = None,
 ) -> None:
     """Rewrite MODEL_CARD.md and expected_performance in model.json."""
     spec = read_spec(model)
     measured = json.loads((model / EVALUATION).read_text())
     performance = {"data": measured["data"], **measured["subsets"]["all"]}
     write_spec(replace(spec, expected_performance=performance), model)
-    (model / "MODEL_CARD.md").write_text(render(spec, measured, architecture))
+    (model / "MODEL_CARD.md").write_text(render(spec, measured, architecture, limit or ()))
     typer.echo(f"{model / 'MODEL_CARD.md'} written")
 
 

@@ -12,6 +12,7 @@ from training.choose_threshold import choose, score
 from training.dataset import PreparedCase
 from training.evaluate import SUBSETS, dice, document, evaluate, measure, summarise, without
 from training.simulate.anatomy import axial_grid
+from training.write_card import render
 
 GRID = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (8, 32, 32))
 SPEC = ModelSpec(
@@ -144,3 +145,11 @@ def test_every_case_is_measured_for_every_subset(threads: int) -> None:
         found = Role.SUSC in SUBSETS[name]
         assert [row.findings for row in rows] == [found] * 3
         assert [row.touched for row in rows] == [found, False, found]
+
+
+def test_card_gives_what_was_measured_and_its_limits() -> None:
+    measured = document({"all": [measure(_case(), _map(CLOT), SPEC)]})
+    card = render(SPEC, measured, "A network.", ["Sees ghosts."])
+    assert "| all | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 0 | - |" in card
+    assert "simulated studies only" in card
+    assert card.endswith("- Sees ghosts.\n")
