@@ -1,4 +1,4 @@
-"""Linear and nearest resampling of volumes by SimpleITK; the only place that knows its axes.
+"""Linear resampling of volumes by SimpleITK; the only place that knows its axes.
 
 SimpleITK orders axes (x, y, z) = (column, row, slice) and uses LPS millimetres, as DICOM does.
 """
@@ -9,6 +9,9 @@ import SimpleITK as sitk
 
 from service.domain.geometry import Geometry
 from service.domain.volume import Volume
+
+# Of what DICOM headers and rotations hold, nothing that small is meant.
+LEAST_COSINE = 1e-12
 
 
 def to_image(volume: Volume) -> sitk.Image:
@@ -25,7 +28,9 @@ def to_image(volume: Volume) -> sitk.Image:
 def _orthonormal(geometry: Geometry) -> npt.NDArray[np.float64]:
     """Nearest rotation to the axes: DICOM rounds cosines, SimpleITK refuses rounded ones."""
     left, _, right = np.linalg.svd(geometry.axes[::-1].T)
-    return np.asarray(left @ right)
+    rotation = np.asarray(left @ right)
+    # ITK inverts by a decomposition that fails on numbers next to nothing.
+    return np.where(np.abs(rotation) < LEAST_COSINE, 0.0, rotation)
 
 
 def resample_linear(

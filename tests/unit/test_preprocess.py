@@ -70,3 +70,17 @@ def test_a_head_of_the_size_of_a_house_is_refused() -> None:
     voxels[1:8, 10:50, 10:50] = 100 + np.arange(40)
     with pytest.raises(GeometryError, match="needs more than"):
         preprocess({Role.SUSC: Volume(voxels, geometry)}, Role.SUSC, InputSpec())
+
+
+def test_a_cosine_next_to_nothing_does_not_lose_the_mask() -> None:
+    nothing = 4.45014772e-308
+    affine = np.array(
+        [[0, -nothing, 1, -89.5], [0, 1, nothing, -89.5], [2, 0, 0, -89.0], [0, 0, 0, 1]]
+    )
+    geometry = Geometry(affine, (90, 180, 180))
+    positions = geometry.to_lps(np.moveaxis(np.indices(geometry.shape), 0, -1))
+    distance = np.linalg.norm(positions, axis=-1)
+    voxels = np.where(distance < 70, 100, 0) + np.where(distance < 12, 300, 0)
+    seen = preprocess({Role.SUSC: Volume(voxels, geometry)}, Role.SUSC, InputSpec())
+    bright = (seen.sequences[:, 0] > 2).astype(np.float32)
+    assert seen.restore(bright).voxels[distance < 10].min() == 1
