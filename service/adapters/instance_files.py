@@ -162,9 +162,11 @@ def _inflated_size(content: bytes, has_preamble: bool, enough: int) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             meta = read_dataset_from(stream, False, True, stop_when=_behind_meta)
+            # Elements are decoded when they are asked for, and may be damaged.
+            syntax = meta.get("TransferSyntaxUID")
     except _PARSE_ERRORS:
         return 0
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+    if syntax != DeflatedExplicitVRLittleEndian:
         return 0
     inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[stream.tell() :]
     try:

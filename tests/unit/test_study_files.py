@@ -174,6 +174,14 @@ def test_a_deflated_file_cannot_hide_behind_its_header(
         StudyFolder.read(tmp_path, max_slices=10, max_file_bytes=2 * 1024 * 1024)
 
 
+def test_a_damaged_transfer_syntax_is_a_truncated_file(tmp_path: Path) -> None:
+    (path, *_) = write_instances(mr_series(volume()), tmp_path)
+    syntax = b"\x02\x00\x10\x00U"
+    path.write_bytes(path.read_bytes().replace(syntax + b"I", syntax + b"\0", 1))
+    with pytest.raises(TruncatedFileError, match="ends inside its header"):
+        read(tmp_path)
+
+
 def test_pixels_are_counted_as_the_header_promises_them(tmp_path: Path) -> None:
     write_instances(mr_series(volume()), tmp_path)
     with pytest.raises(LimitExceededError, match="more than 79 pixels"):
