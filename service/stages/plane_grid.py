@@ -21,7 +21,7 @@ ORIENTATION_TOLERANCE = 1e-4
 UNIT_TOLERANCE = 1e-3
 PIXEL_SPACING_TOLERANCE = 1e-4
 DUPLICATE_TOLERANCE_MM = 0.01
-# No MR scanner has finer pixels, and none a larger field of view.
+# No MR image of a patient has finer pixels or a larger field of view.
 LEAST_SPACING_MM = 0.03
 LARGEST_EXTENT_MM = 2000.0
 

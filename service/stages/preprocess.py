@@ -26,7 +26,7 @@ HEAD_SMOOTHING_MM = 2.0
 HEAD_MARGIN_MM = 5.0
 # Share of the robust maximum under which a voxel counts as air.
 AIR_FRACTION = 0.12
-# Of the network's grid: ten times what a head needs.
+# Of the network's grid: more than ten times what a head needs.
 MOST_VOXELS = 1 << 26
 
 
