@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         description="Name of this installation; DeviceSerialNumber of the objects it writes.",
     )
 
+    sequence_overrides: Path | None = Field(
+        None,
+        description="YAML file of what the site knows better about its series; see "
+        "docs/sequences.md.",
+    )
+
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes any.")
 

@@ -10,8 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag, Tag
 
+from service.adapters.csa_header import csa_diffusion_facts
+from service.adapters.element_values import element_value
 from service.adapters.mosaics import is_mosaic, tiles_of
-from service.adapters.private_elements import plain_value, private_facts
+from service.adapters.private_elements import PRIVATE_ELEMENTS, plain_value, private_facts
 from service.domain.study import FactValue, PlaneFacts, Vector
 
 # What sequence detection and volume assembly look at; never who the patient is.
@@ -58,6 +60,9 @@ _SIEMENS_GROUPS = frozenset({Tag(0x0021, 0x10FE), Tag(0x0021, 0x11FE)})
 _PHILIPS_TAGS = frozenset({Tag(0x2005, 0x140F), Tag(0x2005, 0x100F)})
 PHILIPS_IMAGE_TYPE = "2005,140F"
 
+# What a site override may ask about.
+KNOWN_ATTRIBUTES = frozenset({*_FACT_KEYWORDS, *(known.key for known in PRIVATE_ELEMENTS)})
+
 _NUMERIC_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "UL", "US"})
 _FACT_TAGS = {Tag(keyword): keyword for keyword in _FACT_KEYWORDS}
 _GEOMETRY_TAGS = {Tag(keyword): keyword for keyword in _GEOMETRY_KEYWORDS}
@@ -70,13 +75,15 @@ def header_facts(dataset: Dataset) -> dict[str, FactValue]:
     return _known_values(dataset, _FACT_TAGS) | private_facts(dataset)
 
 
-def planes_of(dataset: Dataset) -> tuple[PlaneFacts, ...]:
+def planes_of(dataset: Dataset, facts: Mapping[str, FactValue]) -> tuple[PlaneFacts, ...]:
     """Return the planes of one image instance in stored order.
 
     Parameters
     ----------
     dataset : Dataset
         An MR image: classic, enhanced multi-frame, or a vendor's mosaic. Pixels are not read.
+    facts : mapping
+        Its `header_facts`.
 
     Returns
     -------
@@ -84,9 +91,10 @@ def planes_of(dataset: Dataset) -> tuple[PlaneFacts, ...]:
         One for a classic image, one a frame of an enhanced one, one a tile of a mosaic. A mosaic
         whose layout cannot be read is one plane without a position.
     """
-    top = header_facts(dataset) | _known_values(dataset, _GEOMETRY_TAGS)
+    top = {**facts, **_known_values(dataset, _GEOMETRY_TAGS)}
     if "PerFrameFunctionalGroupsSequence" in dataset:
         return tuple(_frames(dataset, top))
+    top |= csa_diffusion_facts(dataset, top)
     if is_mosaic(top):
         return tiles_of(dataset, top)
     return (_plane(dataset, top, None),)
@@ -131,13 +139,13 @@ def _known_values(dataset: Dataset, keywords: Mapping[BaseTag, str]) -> dict[str
 def _read(dataset: Dataset, tag: BaseTag) -> FactValue | None:
     """Return a value, None if the bytes are not what its value representation promises."""
     try:
-        element = dataset[tag]
-        value = plain_value(element.value)
+        vr, content = element_value(dataset, tag)
+        value = plain_value(content)
     except (ValueError, TypeError, OverflowError, BytesLengthException):
         return None
     items = value if isinstance(value, tuple) else (value,)
     is_text = any(isinstance(item, str) for item in items)
-    return None if is_text and element.VR in _NUMERIC_VRS else value
+    return None if is_text and vr in _NUMERIC_VRS else value
 
 
 def _plane(dataset: Dataset, facts: dict[str, FactValue], frame_number: int | None) -> PlaneFacts:

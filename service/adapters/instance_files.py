@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
@@ -64,7 +65,7 @@ class InstanceFile:
     Attributes
     ----------
     digest : str
-        SHA-256 of the file.
+        SHA-256 of the file, or of its header where only that was read.
     patient_id : str or None
         None if the file has no such element.
     facts : mapping
@@ -93,7 +94,7 @@ class InstanceFile:
         return OWN_OUTPUT in self.facts
 
 
-def read_instance(path: Path, *, max_bytes: int) -> InstanceFile | None:
+def read_instance(path: Path, *, max_bytes: int, headers_only: bool = False) -> InstanceFile | None:
     """Read the header of one file and check that its pixels are all there.
 
     Parameters
@@ -101,6 +102,8 @@ def read_instance(path: Path, *, max_bytes: int) -> InstanceFile | None:
     path : Path
     max_bytes : int
         Largest file that is read; a deflated one counts as it is after inflation.
+    headers_only : bool
+        Stop before the pixels: faster, and whether they are all there is not known.
 
     Returns
     -------
@@ -118,30 +121,30 @@ def read_instance(path: Path, *, max_bytes: int) -> InstanceFile | None:
     """
     with path.open("rb") as stream:
         start = stream.read(_PREFIX_END)
-    has_preamble = start[128:] == b"DICM"
-    if not has_preamble and start[:2] not in _BARE_STARTS:
-        return None
-    _check_size(path.stat().st_size, max_bytes)
-    content = path.read_bytes()
-    with disable_value_validation():
-        _check_size(_inflated_size(content, has_preamble, max_bytes), max_bytes)
-        dataset = _parse_or_none(content)
-        if dataset is None:
-            if has_preamble:
-                raise TruncatedFileError("a DICOM file ends inside its header")
+        has_preamble = start[128:] == b"DICM"
+        if not has_preamble and start[:2] not in _BARE_STARTS:
             return None
-        try:
-            return None if _is_directory(dataset) else _instance(path, content, dataset)
-        except _PARSE_ERRORS as error:
-            raise InputError(
-                f"the header of a DICOM file is damaged ({type(error).__name__})"
-            ) from error
+        _check_size(path.stat().st_size, max_bytes)
+        source: BinaryIO = stream if headers_only else BytesIO(start + stream.read())
+        with disable_value_validation():
+            _check_size(_inflated_size(source, has_preamble, max_bytes), max_bytes)
+            dataset = _parse_or_none(source, headers_only)
+            if dataset is None:
+                if has_preamble:
+                    raise TruncatedFileError("a DICOM file ends inside its header")
+                return None
+            try:
+                return _instance(path, source, dataset, headers_only)
+            except _PARSE_ERRORS as error:
+                raise InputError(
+                    f"the header of a DICOM file is damaged ({type(error).__name__})"
+                ) from error
 
 
 def read_dataset(path: Path) -> Dataset:
     """Read one file that `read_instance` has accepted, with its pixels."""
     with disable_value_validation():
-        return _parse(path.read_bytes())
+        return _parse(BytesIO(path.read_bytes()))
 
 
 def _check_size(size: int, max_bytes: int) -> None:
@@ -149,26 +152,25 @@ def _check_size(size: int, max_bytes: int) -> None:
         raise LimitExceededError(f"a DICOM file holds more than {max_bytes} bytes")
 
 
-def _inflated_size(content: bytes, has_preamble: bool, enough: int) -> int:
+def _inflated_size(source: BinaryIO, has_preamble: bool, enough: int) -> int:
     """Return the size of the data set of a deflated file, counted no further than just past enough.
 
     Zero for a file that is not deflated. The data set begins where the parser will look for it:
     behind the last element of group 0002, whatever the group length says. Source: DICOM PS3.5,
     section A.5; the file meta information before it is never deflated.
     """
-    stream = BytesIO(content)
-    stream.seek(_PREFIX_END if has_preamble else 0)
+    source.seek(_PREFIX_END if has_preamble else 0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            meta = read_dataset_from(stream, False, True, stop_when=_behind_meta)
+            meta = read_dataset_from(source, False, True, stop_when=_behind_meta)
             # Elements are decoded when they are asked for, and may be damaged.
             syntax = meta.get("TransferSyntaxUID")
     except _PARSE_ERRORS:
         return 0
     if syntax != DeflatedExplicitVRLittleEndian:
         return 0
-    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, content[stream.tell() :]
+    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, source.read()
     try:
         while rest and not inflater.eof and size <= enough:
             size += len(inflater.decompress(rest, _INFLATED_PIECE))
@@ -183,11 +185,12 @@ def _behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag.group != 2
 
 
-def _parse(content: bytes) -> Dataset:
+def _parse(source: BinaryIO, headers_only: bool = False) -> Dataset:
+    source.seek(0)
     with warnings.catch_warnings():
         # pydicom warns of what is checked by name afterwards, such as an early end.
         warnings.simplefilter("ignore")
-        dataset = dcmread(BytesIO(content), force=True)
+        dataset = dcmread(source, force=True, stop_before_pixels=headers_only)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit = dataset.original_encoding[0]
         syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
@@ -195,10 +198,10 @@ def _parse(content: bytes) -> Dataset:
     return dataset
 
 
-def _parse_or_none(content: bytes) -> Dataset | None:
+def _parse_or_none(source: BinaryIO, headers_only: bool) -> Dataset | None:
     """Return the data set, None if it cannot be read or lacks what identifies it."""
     try:
-        dataset = _parse(content)
+        dataset = _parse(source, headers_only)
         identified = all(dataset.get(keyword) for keyword in _IDENTIFIERS)
         return dataset if identified or _is_directory(dataset) else None
     except _PARSE_ERRORS:
@@ -230,22 +233,34 @@ def _check_pixels(dataset: Dataset) -> None:
         )
 
 
-def _instance(path: Path, content: bytes, dataset: Dataset) -> InstanceFile:
-    _check_pixels(dataset)
+def _instance(
+    path: Path, source: BinaryIO, dataset: Dataset, headers_only: bool
+) -> InstanceFile | None:
+    if _is_directory(dataset):
+        return None
+    if not headers_only:
+        _check_pixels(dataset)
     facts = header_facts(dataset)
     if _is_own_output(dataset):
         facts[OWN_OUTPUT] = "YES"
     is_image = dataset.SOPClassUID in MR_IMAGE_CLASSES
     return InstanceFile(
         path=path,
-        digest=hashlib.sha256(content).hexdigest(),
+        digest=_digest(source, headers_only),
         study_instance_uid=str(dataset.StudyInstanceUID),
         series_instance_uid=str(dataset.SeriesInstanceUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         patient_id=str(dataset.PatientID).strip() if dataset.get("PatientID") else None,
         facts=facts,
-        planes=planes_of(dataset) if is_image else (),
+        planes=planes_of(dataset, facts) if is_image else (),
     )
+
+
+def _digest(source: BinaryIO, headers_only: bool) -> str:
+    """Return the digest of what was read: all of it, or up to where the parser has stopped."""
+    end = source.tell() if headers_only else -1
+    source.seek(0)
+    return hashlib.sha256(source.read(end)).hexdigest()
 
 
 def _is_own_output(dataset: Dataset) -> bool:

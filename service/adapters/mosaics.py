@@ -7,22 +7,20 @@ stays one plane without a position and is refused later by name.
 """
 
 import math
-import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from service.adapters.csa_header import csa_values, image_header
 from service.adapters.private_elements import PrivateElement, find_private, plain_value
 from service.domain.study import FactValue, PlaneFacts, Vector
 
 SIEMENS_COUNT = "0019,100A"
 UIH_COUNT = "0065,1050"
 _UIH_FRAMES = PrivateElement("0065,1051", "IMAGE PRIVATE HEADER", "SQ")
-_CSA_IMAGE_HEADER = PrivateElement("0029,1010", "SIEMENS CSA HEADER", "OB")
 _MOSAIC_TOKENS = {"MOSAIC", "VFRAME"}
-_CSA_SIGNATURE = b"SV10"
 
 
 def is_mosaic(facts: Mapping[str, FactValue]) -> bool:
@@ -131,55 +129,8 @@ def _vector(values: Sequence[object] | npt.NDArray[np.float64]) -> Vector:
 
 def _slice_normal(dataset: Dataset) -> npt.NDArray[np.float64] | None:
     """Direction from one tile's slice to the next, from the Siemens CSA image header."""
-    header = find_private(dataset, _CSA_IMAGE_HEADER)
-    if header is None or not isinstance(header.value, bytes):
-        return None
-    texts = csa_values(header.value, "SliceNormalVector")
+    texts = csa_values(image_header(dataset), "SliceNormalVector")
     normal = np.array([float(text) for text in texts[:3]])
     if normal.shape != (3,) or abs(np.linalg.norm(normal) - 1) > 1e-3:
         return None
     return normal
-
-
-def csa_values(header: bytes, name: str) -> list[str]:
-    """Return the values of one element of a Siemens CSA header of the second kind.
-
-    Parameters
-    ----------
-    header : bytes
-        Value of (0029,1010) or (0029,1020). Layout: ``SV10``, four bytes, number of elements,
-        77; then for each a name of 64 bytes, five 32-bit numbers of which the fourth counts the
-        values, and each value as four 32-bit numbers (the second is its length) and text padded
-        to four bytes.
-    name : str
-        Name of the element.
-
-    Returns
-    -------
-    list of str
-        Values that are not empty; none if the element or the header is not there.
-    """
-    if not header.startswith(_CSA_SIGNATURE):
-        return []
-    try:
-        return _csa_values(header, name)
-    except struct.error:  # the header ends before its elements do
-        return []
-
-
-def _csa_values(header: bytes, name: str) -> list[str]:
-    (elements,) = struct.unpack_from("<I", header, 8)
-    offset = 16
-    for _ in range(elements):
-        found = header[offset : offset + 64].split(b"\0", 1)[0].decode("latin-1")
-        (count,) = struct.unpack_from("<i", header, offset + 76)
-        offset += 84
-        values = []
-        for _ in range(count):
-            (length,) = struct.unpack_from("<i", header, offset + 4)
-            offset += 16
-            values.append(header[offset : offset + length].split(b"\0", 1)[0].decode("latin-1"))
-            offset += (length + 3) // 4 * 4
-        if found == name:
-            return [value.strip() for value in values if value.strip()]
-    return []

@@ -6,7 +6,7 @@ an archive has turned into VR UN are bytes, decoded by the VR that the vendor ga
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +14,11 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
+from service.adapters.element_values import element_value
 from service.domain.study import FactValue
 
+# Elements that hold the private creators of a group.
+_FIRST_BLOCK, _LAST_BLOCK = 0x10, 0xFF
 _BINARY_FORMATS = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "UL": "I", "US": "H"}
 
 
@@ -70,6 +73,7 @@ PRIVATE_ELEMENTS = (
     PrivateElement("0021,1106", "SIEMENS MR SDI", "LO"),  # ICE dimensions
     PrivateElement("0021,1175", "SIEMENS MR SDI", "CS"),  # image type as text
     PrivateElement("0051,1016", "SIEMENS MR HEADER", "LO"),  # image type as text
+    PrivateElement("0019,1017", "GEMS_ACQU", "SS"),  # plane of the series; 256 is a localizer
     PrivateElement("0019,109C", "GEMS_ACQU", "LO"),  # pulse sequence
     PrivateElement("0019,109E", "GEMS_ACQU", "LO"),  # internal pulse sequence
     PrivateElement("0019,10BB", "GEMS_ACQU", "DS"),  # diffusion direction, frequency
@@ -81,6 +85,12 @@ PRIVATE_ELEMENTS = (
     PrivateElement("2001,1004", "PHILIPS IMAGING DD 001", "CS"),  # diffusion direction as letter
     PrivateElement("2001,1020", "PHILIPS IMAGING DD 001", "LO"),  # scanning technique
     PrivateElement("2005,100E", "PHILIPS MR IMAGING DD 001", "FL"),  # scale slope
+    PrivateElement("2005,10B0", "PHILIPS MR IMAGING DD 001", "FL"),  # diffusion direction, RL
+    PrivateElement("2005,10B1", "PHILIPS MR IMAGING DD 001", "FL"),  # diffusion direction, AP
+    PrivateElement("2005,10B2", "PHILIPS MR IMAGING DD 001", "FL"),  # diffusion direction, FH
+    PrivateElement("2005,1412", "PHILIPS MR IMAGING DD 005", "IS"),  # number of the b-value
+    PrivateElement("2005,1413", "PHILIPS MR IMAGING DD 005", "IS"),  # number of the direction
+    PrivateElement("2005,1429", "PHILIPS MR IMAGING DD 005", "CS"),  # label or control of ASL
     PrivateElement("0065,1009", "IMAGE PRIVATE HEADER", "FD"),  # UIH b-value, actual
     PrivateElement("0065,100A", "IMAGE PRIVATE HEADER", "FD"),  # UIH b-value, as set
     PrivateElement("0065,1037", "IMAGE PRIVATE HEADER", "FD"),  # UIH diffusion direction
@@ -93,12 +103,11 @@ _KNOWN_GROUPS = {known.customary_tag.group for known in PRIVATE_ELEMENTS}
 
 def private_facts(dataset: Dataset) -> dict[str, FactValue]:
     """Return the known private elements at the top level of a data set, by customary tag."""
-    groups = {tag.group for tag in dataset.keys() if tag.is_private}  # noqa: SIM118 - iterating a data set reads its values
-    creators = {group: _creators(dataset, group) for group in groups & _KNOWN_GROUPS}
+    creators = _creators(dataset, _KNOWN_GROUPS)
     facts = {}
     for known in PRIVATE_ELEMENTS:
         tag = known.tag_in(dataset, creators.get(known.customary_tag.group))
-        value = None if tag is None else _plain(dataset[tag], known.vr)
+        value = None if tag is None else _plain(dataset, tag, known.vr)
         if value is not None:
             facts[known.key] = value
     return facts
@@ -106,24 +115,29 @@ def private_facts(dataset: Dataset) -> dict[str, FactValue]:
 
 def find_private(dataset: Dataset, wanted: PrivateElement) -> DataElement | None:
     """Return a private element, None if the data set has none."""
-    tag = wanted.tag_in(dataset, _creators(dataset, wanted.customary_tag.group))
+    group = wanted.customary_tag.group
+    tag = wanted.tag_in(dataset, _creators(dataset, {group}).get(group))
     return None if tag is None else dataset[tag]
 
 
-def _creators(dataset: Dataset, group: int) -> dict[int, str]:
-    """Return the private creators of a group by block, upper case."""
-    tags = [tag for tag in dataset.keys() if tag.group == group and 0x10 <= tag.element <= 0xFF]  # noqa: SIM118 - iterating a data set reads its values
-    values = {tag.element: plain_value(_decoded(dataset[tag], "LO")) for tag in tags}
-    return {block: str(value).upper() for block, value in values.items() if value}
+def _creators(dataset: Dataset, groups: Set[int]) -> dict[int, dict[int, str]]:
+    """Return the private creators, upper case, of those groups that are there, by block."""
+    found: dict[int, dict[int, str]] = {}
+    for tag in dataset.keys():  # noqa: SIM118 - iterating a data set reads its values
+        group, element = tag >> 16, tag & 0xFFFF
+        if group not in groups:
+            continue
+        blocks = found.setdefault(group, {})
+        if _FIRST_BLOCK <= element <= _LAST_BLOCK:
+            creator = _plain(dataset, tag, "LO")
+            if creator:
+                blocks[element] = str(creator).upper()
+    return found
 
 
-def _plain(element: DataElement, vr: str) -> FactValue | None:
-    return plain_value(_decoded(element, vr))
-
-
-def _decoded(element: DataElement, vr: str) -> object:
-    value = element.value
-    return decode_unknown(value, vr) if isinstance(value, bytes) else value
+def _plain(dataset: Dataset, tag: BaseTag, vr: str) -> FactValue | None:
+    _, value = element_value(dataset, tag)
+    return plain_value(decode_unknown(value, vr) if isinstance(value, bytes) else value)
 
 
 def decode_unknown(value: bytes, vr: str) -> object:

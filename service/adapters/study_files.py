@@ -7,8 +7,9 @@ time, when a volume is assembled. File names mean nothing.
 import hashlib
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from pydicom.dataset import Dataset
 
 from service.adapters.instance_files import InstanceFile, read_dataset, read_instance
 from service.domain.errors import (
+    InputError,
     LimitExceededError,
     MixedStudiesError,
     NoMagneticResonanceError,
@@ -23,6 +25,117 @@ from service.domain.errors import (
     TruncatedFileError,
 )
 from service.domain.study import FactValue, SeriesFacts, StudyFacts
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """What is read of a folder at most.
+
+    Attributes
+    ----------
+    max_slices : int
+        Most image planes that are accepted.
+    max_file_bytes : int
+        Largest file that is read, once inflated.
+    max_pixels : int
+        Most pixels that all planes may have together; compressed ones take no room in a file.
+    """
+
+    max_slices: int
+    max_file_bytes: int = sys.maxsize
+    max_pixels: int = sys.maxsize
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """What the files below a folder are.
+
+    Attributes
+    ----------
+    instances : tuple of InstanceFile
+        Those that end early are among them if their header is whole.
+    ignored_files : int
+        Files that hold no DICOM instance.
+    damages : tuple of InputError
+        One for each file that cannot be used.
+    """
+
+    instances: tuple[InstanceFile, ...]
+    ignored_files: int
+    damages: tuple[InputError, ...]
+
+    def check_whole(self) -> None:
+        """Raise the first damage; of truncated files, say how many there are."""
+        truncated = [each for each in self.damages if isinstance(each, TruncatedFileError)]
+        for damage in self.damages:
+            if damage not in truncated:
+                raise damage
+        if truncated:
+            raise TruncatedFileError(f"{len(truncated)} truncated files; the first: {truncated[0]}")
+
+    def check_one_study(self) -> None:
+        """Raise unless all instances are of one study of one patient, with an MR image."""
+        found = self.instances
+        if not found:
+            raise NotDicomError(f"none of {self.ignored_files} files is a DICOM instance")
+        studies = {instance.study_instance_uid for instance in found}
+        patients = {instance.patient_id for instance in found} - {None}
+        if len(studies) > 1 or len(patients) > 1:
+            raise MixedStudiesError(
+                f"the files are of {len(studies)} studies and {len(patients)} patients, not of one"
+            )
+        if not any(instance.is_mr_image for instance in found):
+            raise NoMagneticResonanceError(f"{len(found)} DICOM files, no MR image among them")
+
+
+def read_folder(folder: Path, limits: ReadLimits, *, headers_only: bool = False) -> FolderContents:
+    """Read all files below a folder; see `StudyFolder.read` and `read_instance`.
+
+    Raises
+    ------
+    LimitExceededError
+        If there are more planes, more pixels, or more bytes in one file, than allowed.
+    """
+    found: list[InstanceFile] = []
+    damages: list[InputError] = []
+    ignored = planes = pixels = 0
+    for path in _files(folder):
+        instance, damage = _read_file(path, limits, headers_only)
+        if damage is not None:
+            damages.append(damage)
+        if instance is None:
+            ignored += damage is None
+            continue
+        found.append(instance)
+        planes += len(instance.planes)
+        if planes > limits.max_slices:
+            raise LimitExceededError(f"the study has more than {limits.max_slices} image planes")
+        pixels += sum(plane.rows * plane.columns for plane in instance.planes)
+        if pixels > limits.max_pixels:
+            raise LimitExceededError(f"the study has more than {limits.max_pixels} pixels")
+    return FolderContents(tuple(found), ignored, tuple(damages))
+
+
+def _read_file(
+    path: Path, limits: ReadLimits, headers_only: bool
+) -> tuple[InstanceFile | None, InputError | None]:
+    """Return what can be read of a file, and what is wrong with it."""
+    read = partial(read_instance, path, max_bytes=limits.max_file_bytes)
+    try:
+        return read(headers_only=headers_only), None
+    except LimitExceededError:
+        raise
+    except InputError as damage:
+        try:
+            return read(headers_only=True), damage
+        except InputError:
+            return None, damage
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path
 
 
 @dataclass(frozen=True)
@@ -80,15 +193,22 @@ class StudyFolder:
         InputError
             If the header of a file is damaged.
         """
-        found, ignored = _read_all(folder, max_slices, max_file_bytes, max_pixels)
-        _check_one_study(found, ignored)
+        limits = ReadLimits(max_slices, max_file_bytes, max_pixels)
+        contents = read_folder(folder, limits)
+        contents.check_whole()
+        contents.check_one_study()
+        return cls.of(contents.instances, contents.ignored_files)
+
+    @classmethod
+    def of(cls, found: Sequence[InstanceFile], ignored_files: int = 0) -> Self:
+        """Return the study that these instances make; at least one, and all of one study."""
         unique, conflicts = _without_duplicates(found)
         by_series = _by_series(unique)
         facts = StudyFacts(
             study_instance_uid=found[0].study_instance_uid,
             series=tuple(_series_facts(members) for members in by_series.values()),
             input_digest=_input_digest(unique),
-            ignored_files=ignored,
+            ignored_files=ignored_files,
             duplicate_instances=len(found) - len(unique),
         )
         paths = {uid: tuple(member.path for member in of) for uid, of in by_series.items()}
@@ -105,51 +225,41 @@ class StudyFolder:
         return [read_dataset(path) for path in self._paths[series_instance_uid]]
 
 
-def _read_all(
-    folder: Path, max_slices: int, max_file_bytes: int, max_pixels: int
-) -> tuple[list[InstanceFile], int]:
-    """Return the instances of a folder and the number of files that hold none."""
-    found: list[InstanceFile] = []
-    truncated: list[TruncatedFileError] = []
-    ignored = planes = pixels = 0
-    for path in _files(folder):
-        try:
-            instance = read_instance(path, max_bytes=max_file_bytes)
-        except TruncatedFileError as error:
-            truncated.append(error)
-            continue
-        if instance is None:
-            ignored += 1
-            continue
-        found.append(instance)
-        planes += len(instance.planes)
-        if planes > max_slices:
-            raise LimitExceededError(f"the study has more than {max_slices} image planes")
-        pixels += sum(plane.rows * plane.columns for plane in instance.planes)
-        if pixels > max_pixels:
-            raise LimitExceededError(f"the study has more than {max_pixels} pixels")
-    if truncated:
-        raise TruncatedFileError(f"{len(truncated)} truncated files; the first: {truncated[0]}")
-    return found, ignored
+@dataclass(frozen=True)
+class StudyCatalogue:
+    """All studies below a folder, for a look at what is there.
 
+    Attributes
+    ----------
+    studies : tuple of StudyFolder
+        By Study Instance UID; none if no file is DICOM.
+    damaged_files : tuple of str
+        What is wrong with each file that cannot be used. One whose header can be read counts as
+        an instance all the same.
+    """
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            yield path
+    studies: tuple[StudyFolder, ...]
+    ignored_files: int
+    damaged_files: tuple[str, ...]
 
+    @classmethod
+    def read(cls, folder: Path, limits: ReadLimits, *, headers_only: bool = False) -> Self:
+        """Read all files below a folder, of any number of studies, with or without images.
 
-def _check_one_study(found: list[InstanceFile], ignored: int) -> None:
-    if not found:
-        raise NotDicomError(f"none of {ignored} files is a DICOM instance")
-    studies = {instance.study_instance_uid for instance in found}
-    patients = {instance.patient_id for instance in found} - {None}
-    if len(studies) > 1 or len(patients) > 1:
-        raise MixedStudiesError(
-            f"the files are of {len(studies)} studies and {len(patients)} patients, not of one"
+        Raises
+        ------
+        LimitExceededError
+            If there are more planes, more pixels, or more bytes in one file, than allowed.
+        """
+        contents = read_folder(folder, limits, headers_only=headers_only)
+        studies: dict[str, list[InstanceFile]] = defaultdict(list)
+        for instance in contents.instances:
+            studies[instance.study_instance_uid].append(instance)
+        return cls(
+            studies=tuple(StudyFolder.of(members) for _, members in sorted(studies.items())),
+            ignored_files=contents.ignored_files,
+            damaged_files=tuple(str(damage) for damage in contents.damages),
         )
-    if not any(instance.is_mr_image for instance in found):
-        raise NoMagneticResonanceError(f"{len(found)} DICOM files, no MR image among them")
 
 
 def _without_duplicates(found: Iterable[InstanceFile]) -> tuple[list[InstanceFile], int]:

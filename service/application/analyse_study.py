@@ -10,16 +10,20 @@ from typing import Protocol
 from pydicom.dataset import Dataset
 
 from service.application.assemble_roles import AssembledRoles, assemble_roles
+from service.application.classify_studies import voxel_reader
+from service.application.ports import Study
 from service.domain.errors import InputError
 from service.domain.finding import Finding, StudyResult
 from service.domain.identity import ResultIdentity
 from service.domain.model_spec import ModelSpec
+from service.domain.override import SiteOverride
 from service.domain.report import DetectionReport, ReportWarning
 from service.domain.sequence import Role
-from service.domain.study import StudyFacts
+from service.domain.study import DetectedSequences, StudyFacts
 from service.domain.volume import Volume
 from service.stages.align_volumes import REFERENCE_ORDER, Alignment, align_volumes
 from service.stages.check_segmentation import check_segmentation, segmentation_warnings
+from service.stages.detect_sequences import detect_sequences
 from service.stages.draw_preview import draw_preview
 from service.stages.extract_findings import Extraction, extract_findings
 from service.stages.preprocess import preprocess
@@ -62,24 +66,6 @@ class Progress(Protocol):
         ...
 
 
-class Study(Protocol):
-    """A study that was read: header facts, and data sets on demand."""
-
-    @property
-    def facts(self) -> StudyFacts:
-        """Header facts of all series."""
-        ...
-
-    @property
-    def conflicting_duplicates(self) -> int:
-        """Instances that came more than once with different contents."""
-        ...
-
-    def datasets(self, series_instance_uid: str) -> list[Dataset]:
-        """Return the instances of one series with their pixels."""
-        ...
-
-
 @dataclass(frozen=True)
 class LoadedModel:
     """A specification and what runs it."""
@@ -99,11 +85,14 @@ class AnalysisParameters:
         Slices that the network sees at a time; does not change the answer.
     software_version, installation_id : str
         Stand in every object that is written.
+    overrides : tuple of SiteOverride
+        What the site knows better about its series.
     """
 
     chunk_slices: int | None
     software_version: str
     installation_id: str
+    overrides: tuple[SiteOverride, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,9 +158,13 @@ def analyse_study(
         study = open_study()
     identity = _identity(study.facts, model, parameters)
     with timed(Stage.DETECT):
-        roles = AssembledRoles.detected_in(study.facts)
+        detected = detect_sequences(
+            study.facts,
+            overrides=parameters.overrides,
+            read_voxels=voxel_reader(study.datasets),
+        )
     with timed(Stage.ASSEMBLE):
-        roles = assemble_roles(roles, study.datasets, model.spec.input.roles)
+        roles = assemble_roles(AssembledRoles(detected), study.datasets, model.spec.input.roles)
     told = _Told(study, roles, model, identity, timed.seconds)
     if not any(role in roles.volumes for role in REFERENCE_ORDER):
         return Analysis(told.report())
@@ -210,6 +203,7 @@ def _identity(
         model.execution_provider,
         parameters.software_version,
         parameters.installation_id,
+        repr(parameters.overrides),
     )
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return ResultIdentity(
@@ -296,6 +290,7 @@ class _Told:
             yield ReportWarning(
                 "CONFLICTING_DUPLICATES", f"{count} instances came twice with different contents"
             )
+        yield from _override_warnings(self.roles.detected)
         yield from self.roles.warnings
         if alignment is not None:
             yield from _alignment_warnings(alignment, self.model.spec)
@@ -306,6 +301,17 @@ class _Told:
             )
         if segmentation is not None:
             yield from segmentation_warnings(segmentation)
+
+
+def _override_warnings(detected: DetectedSequences) -> Iterator[ReportWarning]:
+    for found in detected.volumes:
+        if found.override_id is not None:
+            use = found.role or "no role"
+            yield ReportWarning(
+                "SITE_OVERRIDE",
+                f"override {found.override_id} of the site acted on {found.volume.volume_id}: "
+                f"{found.classification.label}, {use}",
+            )
 
 
 def _alignment_warnings(alignment: Alignment, spec: ModelSpec) -> Iterator[ReportWarning]:

@@ -9,9 +9,8 @@ from pydicom.dataset import Dataset
 from service.domain.errors import InputError
 from service.domain.report import ReportWarning
 from service.domain.sequence import Role, SequenceLabel
-from service.domain.study import ClassifiedVolume, DetectedSequences, Rejection, StudyFacts
+from service.domain.study import ClassifiedVolume, DetectedSequences, Rejection
 from service.stages.assemble_volume import Assembled, assemble_volume, geometric_mean
-from service.stages.detect_sequences import detect_sequences
 
 ReadSeries = Callable[[str], list[Dataset]]
 
@@ -30,11 +29,6 @@ class AssembledRoles:
     detected: DetectedSequences
     volumes: Mapping[Role, Assembled] = field(default_factory=dict)
     warnings: tuple[ReportWarning, ...] = ()
-
-    @classmethod
-    def detected_in(cls, facts: StudyFacts) -> "AssembledRoles":
-        """Detect the sequences; nothing is assembled yet."""
-        return cls(detect_sequences(facts))
 
     def losing(
         self, role: Role, sources: Sequence[ClassifiedVolume], rejection: Rejection

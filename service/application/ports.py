@@ -6,7 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from pydicom.dataset import Dataset
+
 from service.domain.job import Job, Outcome
+from service.domain.study import StudyFacts
 
 # Returns the present time in UTC.
 Clock = Callable[[], datetime]
@@ -147,4 +150,22 @@ class JobFiles(Protocol):
 
     def discard(self, job_id: str) -> None:
         """Delete upload and results of a job."""
+        ...
+
+
+class Study(Protocol):
+    """A study that was read: header facts, and data sets on demand."""
+
+    @property
+    def facts(self) -> StudyFacts:
+        """Header facts of all series."""
+        ...
+
+    @property
+    def conflicting_duplicates(self) -> int:
+        """Instances that came more than once with different contents."""
+        ...
+
+    def datasets(self, series_instance_uid: str) -> list[Dataset]:
+        """Return the instances of one series with their pixels."""
         ...

@@ -17,7 +17,7 @@ from service.application.analyse_study import (
     Progress,
     analyse_study,
 )
-from service.bootstrap.local_study import open_study
+from service.bootstrap.local_study import open_study, site_overrides
 from service.domain.job import Outcome
 from service.settings import Settings
 
@@ -35,6 +35,7 @@ class Analyser:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._models: dict[Path, LoadedModel] = {}
+        self._overrides = site_overrides(settings)
 
     def __call__(self, upload: Path, model: str, results: Path, progress: Progress) -> Outcome:
         """Analyse the files under ``upload`` and write the new folder ``results``."""
@@ -59,6 +60,7 @@ class Analyser:
                 chunk_slices=settings.chunk_slices,
                 software_version=__version__,
                 installation_id=settings.installation_id,
+                overrides=self._overrides,
             ),
             progress=progress,
             clock=time.monotonic,

@@ -18,12 +18,12 @@ from service.application.check_readiness import Readiness, check_readiness
 from service.application.receive_study import receive_study
 from service.application.recover_jobs import forget_old_jobs, recover_jobs
 from service.application.sweep_orphans import discard_orphans, discard_stale_results
-from service.bootstrap.local_study import read_sequences, upload_limits
+from service.bootstrap.local_study import classify_folder, site_overrides, upload_limits
 from service.bootstrap.recovery import RecoveryLoop
-from service.domain.errors import NoWorkerError, ThrombolensError
+from service.domain.classification_report import ClassificationReport
+from service.domain.errors import NotDicomError, NoWorkerError, ThrombolensError
 from service.domain.job import Job, JobLimits
 from service.domain.model_spec import ModelSpec
-from service.domain.study import DetectedSequences, StudyFacts
 from service.settings import Settings
 
 # No upload and no writing of results takes so long.
@@ -48,12 +48,15 @@ class Gateway:
 
     Raises
     ------
+    InvalidOverridesError
+        If the file of site overrides cannot be understood.
     JobDatabaseError
         If the job database cannot be opened or upgraded.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._overrides = site_overrides(settings)
         self.folders = JobFolders(settings.uploads_dir, settings.results_dir)
         self.database = JobDatabase(settings.database_address)
         self.database.upgrade()
@@ -104,9 +107,20 @@ class Gateway:
             clock=utc_now,
         )
 
-    def classify(self, upload: Path) -> tuple[StudyFacts, DetectedSequences]:
-        """Read the headers of an upload and say what would be used; see ``detect_sequences``."""
-        return read_sequences(self.settings, upload)
+    def classify(self, upload: Path, *, with_pixels: bool) -> ClassificationReport:
+        """Say what would be used of an upload.
+
+        Raises
+        ------
+        NotDicomError
+            If no file is DICOM: what was sent is no study.
+        InputError
+            As for ``classify_folder``.
+        """
+        report = classify_folder(self.settings, upload, self._overrides, with_pixels=with_pixels)
+        if not report.series and not report.damaged_files:
+            raise NotDicomError(f"none of {report.ignored_files} files is a DICOM instance")
+        return report
 
     def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job; see ``cancel_job``."""

@@ -1,15 +1,17 @@
 """Studies that lie on this machine, for the command line."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from service.adapters.study_files import StudyFolder
+from service.adapters.override_files import read_overrides
+from service.adapters.study_files import ReadLimits, StudyCatalogue, StudyFolder
 from service.adapters.upload_files import IncomingUpload, UploadLimits
-from service.domain.study import DetectedSequences, StudyFacts
+from service.application.classify_studies import classify_studies
+from service.domain.classification_report import ClassificationReport
+from service.domain.override import SiteOverride
 from service.settings import Settings
-from service.stages.detect_sequences import detect_sequences
 
 
 def upload_limits(settings: Settings) -> UploadLimits:
@@ -43,10 +45,40 @@ def opened_study(settings: Settings, study: Path) -> Iterator[Path]:
         yield incoming.folder
 
 
-def read_sequences(settings: Settings, folder: Path) -> tuple[StudyFacts, DetectedSequences]:
-    """Read the headers of a folder and say what would be used; see ``detect_sequences``."""
-    facts = open_study(settings, folder).facts
-    return facts, detect_sequences(facts)
+def site_overrides(settings: Settings, instead: Path | None = None) -> tuple[SiteOverride, ...]:
+    """Return what the site knows better about its series; see ``read_overrides`` for errors.
+
+    Parameters
+    ----------
+    settings : Settings
+    instead : Path, optional
+        A file that takes the place of the one in the settings.
+    """
+    path = instead or settings.sequence_overrides
+    return () if path is None else read_overrides(path)
+
+
+def classify_folder(
+    settings: Settings,
+    folder: Path,
+    overrides: Sequence[SiteOverride],
+    *,
+    with_pixels: bool = True,
+) -> ClassificationReport:
+    """Say what every series below a folder is and what would be used of it.
+
+    Any number of studies, or none: a look refuses nothing that it can read. See
+    ``classify_studies`` and, for errors, ``StudyCatalogue.read``.
+    """
+    limits = ReadLimits(settings.max_slices, settings.max_file_bytes, settings.max_pixels)
+    catalogue = StudyCatalogue.read(folder, limits, headers_only=not with_pixels)
+    return classify_studies(
+        catalogue.studies,
+        overrides,
+        with_pixels=with_pixels,
+        ignored_files=catalogue.ignored_files,
+        damaged_files=catalogue.damaged_files,
+    )
 
 
 def open_study(settings: Settings, folder: Path) -> StudyFolder:

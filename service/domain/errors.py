@@ -17,6 +17,7 @@
     |-- ConfigurationError      the operator of the service
     |   |-- UnknownModelError       no such model name or version
     |   |-- InvalidModelError       model.json or model.onnx is not what it promises
+    |   |-- InvalidOverridesError   the file of site overrides cannot be understood
     |   |-- ProviderError           the wanted execution provider is not there
     |   |-- BrokerUnavailableError  the message broker cannot be reached
     |   |-- JobDatabaseError        the job database cannot be reached or upgraded
@@ -137,6 +138,12 @@ class InvalidModelError(ConfigurationError):
     """A model folder does not hold what its model.json promises."""
 
     code = "INVALID_MODEL"
+
+
+class InvalidOverridesError(ConfigurationError):
+    """The file of site overrides cannot be read or understood."""
+
+    code = "INVALID_OVERRIDES"
 
 
 class ProviderError(ConfigurationError):

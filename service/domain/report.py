@@ -10,7 +10,7 @@ from typing import Any
 from service.domain.finding import Finding, StudyResult
 from service.domain.sequence import Role
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 RESEARCH_USE_NOTICE = (
     "Research use only. Not a medical device. Not for diagnosis or treatment decisions."
 )
@@ -46,6 +46,8 @@ class ReportedEvidence:
         What stood there.
     label : str
         The sequence label that the rule votes about.
+    direction : str
+        ``for`` the label, or ``against`` it.
     weight : float
         Log-odds added to that label; negative is a vote against it.
     """
@@ -54,6 +56,7 @@ class ReportedEvidence:
     attribute: str
     value: str
     label: str
+    direction: str
     weight: float
 
 
@@ -89,6 +92,8 @@ class ReportedVolume:
         Stable name of why it is not used; null if it is used.
     rejection_detail : str or None
         The same as a sentence.
+    override_id : str or None
+        The site override that acted on it; null if none did.
     """
 
     volume_id: str
@@ -104,6 +109,7 @@ class ReportedVolume:
     role_reason: str
     rejection_code: str | None
     rejection_detail: str | None
+    override_id: str | None
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,10 @@ class ClassifiedVolume:
         None if the volume is not used; then ``rejection`` says why.
     role_reason : str
         Why this volume won its role.
+    override_id : str or None
+        The site override that acted on this volume.
+    wanted_role : Role or None
+        The role that the override gives it, whatever its label.
     """
 
     volume: VolumeFacts
@@ -139,6 +143,8 @@ class ClassifiedVolume:
     role: Role | None = None
     role_reason: str = ""
     rejection: Rejection | None = None
+    override_id: str | None = None
+    wanted_role: Role | None = None
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def assign_roles(volumes: Sequence[ClassifiedVolume]) -> DetectedSequences:
 
 def _judged(found: ClassifiedVolume, among: Sequence[ClassifiedVolume]) -> ClassifiedVolume:
     """Reject what is no input, not surely one, or the wrong kind of diffusion weighting."""
-    if found.rejection is not None:
+    if found.rejection is not None or found.wanted_role is not None:
         return found
     label, confidence = found.classification.label, found.classification.confidence
     rejection = None
@@ -115,7 +115,8 @@ def _pool(judged: Sequence[ClassifiedVolume]) -> list[_Candidate]:
     for index, found in enumerate(judged):
         if found.rejection is not None:
             continue
-        if found.classification.label is SequenceLabel.DWI_DIRECTIONAL:
+        is_direction = found.classification.label is SequenceLabel.DWI_DIRECTIONAL
+        if is_direction and found.wanted_role is None:
             shells[_shell(found, shells)].append(index)
         else:
             pool.append(_candidate([index], judged))
@@ -141,8 +142,12 @@ def _candidate(indices: Sequence[int], judged: Sequence[ClassifiedVolume]) -> _C
 def _fitting(
     role: Role, pool: Sequence[_Candidate], chosen: Mapping[Role, _Candidate]
 ) -> list[_Candidate]:
+    wanted = [each for each in pool if each.found.wanted_role is role]
+    if wanted:
+        return wanted
     labels = LABELS_OF_ROLE[role]
-    fitting = [each for each in pool if each.found.classification.label in labels]
+    free = [each for each in pool if each.found.wanted_role is None]
+    fitting = [each for each in free if each.found.classification.label in labels]
     if role is Role.PHASE:
         return [each for each in fitting if _belongs(each, chosen.get(Role.SUSC))]
     return fitting
@@ -181,12 +186,17 @@ def _criteria(role: Role, candidates: Sequence[_Candidate]) -> list[_Criterion]:
     }
     return [
         ("coverage", lambda each: float(each.extent < FULL_COVERAGE * largest)),
-        ("kind", lambda each: float(labels.index(each.found.classification.label))),
+        ("kind", lambda each: _rank(each.found.classification.label, labels)),
         *by_role.get(role, []),
         ("being original", lambda each: float("ORIGINAL" not in image_type(_plane(each)))),
         ("resolution", lambda each: round(math.log2(each.grid.voxel_volume), 1)),
         ("later acquisition", lambda each: -_acquisition_time(each)),
     ]
+
+
+def _rank(label: SequenceLabel, labels: Sequence[SequenceLabel]) -> float:
+    """Return the place of a label among those of the role; last where the site chose another."""
+    return float(labels.index(label)) if label in labels else float(len(labels))
 
 
 def _plane(candidate: _Candidate) -> PlaneFacts:
@@ -236,7 +246,9 @@ def _settle(
 ) -> None:
     """Write the winner's role and the losers' rejection into the list."""
     winner = ranked[0]
-    if winner.found.classification.label is SequenceLabel.DWI_DIRECTIONAL:
+    if winner.found.wanted_role is role:
+        reason = f"override {winner.found.override_id} of the site; {reason}"
+    elif winner.found.classification.label is SequenceLabel.DWI_DIRECTIONAL:
         reason = f"no trace image; its directions, {len(winner.members)} in all; {reason}"
     for index in winner.members:
         judged[index] = replace(judged[index], role=role, role_reason=reason)

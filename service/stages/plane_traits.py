@@ -13,19 +13,28 @@ from service.domain.study import FactValue, PlaneFacts
 
 # b-values up to this count as b0: scanners apply small ones for imaging gradients (s/mm2).
 B0_LIMIT = 50.0
+# Shortest train of gradient echoes, and smallest flip angle, of an echo-planar image.
+EPI_TRAIN = 15.0
+EPI_FLIP_ANGLE = 40.0
 
 _DIRECTION_KEYS = ("DiffusionGradientOrientation", "0019,100E", "0065,1037")
-_GE_DIRECTION_KEYS = ("0019,10BB", "0019,10BC", "0019,10BD")
+_DIRECTION_PARTS = (
+    ("0019,10BB", "0019,10BC", "0019,10BD"),  # GE: frequency, phase, slice
+    ("2005,10B0", "2005,10B1", "2005,10B2"),  # Philips: RL, AP, FH
+)
 _B_VALUE_KEYS = ("DiffusionBValue", "0019,100C", "2001,1003", "0065,100A", "0065,1009")
 _GE_B_VALUE_KEY = "0043,1039"
 # GE adds this to b-values to mark how they were set.
 _GE_B_VALUE_BIAS = 1_000_000_000
 _GE_COMPONENT_KEY = "0043,102F"
 _TOKEN_KEYS = ("2005,140F", "0021,1175")
-_B_IN_NAME = re.compile(r"_b(\d+)")
+# Siemens names maps after two b-values, such as `ep_b0_1000`: they have none.
+_B_IN_NAME = re.compile(r"_b(\d+)(?![\d_])")
 _B_IN_COMMENT = re.compile(r"\bb=(\d+)", re.IGNORECASE)
 # Siemens appends `t` to the name of a trace, `#n` to that of a direction.
 _TRACE_NAME = re.compile(r"_b\d+t")
+_DIRECTION_NAME = re.compile(r"_b\d+#\d")
+_EPI_NAMES = re.compile(r"\bdwise\b|\b(ss|fe|se)?epi|^\*?ep[_2fs]|^\*?re_b\d|\bep2d")
 _NAME_KEYS = (
     "SequenceName",
     "PulseSequenceName",
@@ -91,15 +100,34 @@ def image_type(plane: PlaneFacts) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*own, *private)))
 
 
-def is_echo_planar(plane: PlaneFacts) -> bool:
-    """Whether the read-out is echo-planar."""
+def echo_planar(plane: PlaneFacts) -> str:
+    """Return YES or NO, UNKNOWN where no element says how the signal is read out.
+
+    The names of pulse sequences are those of Siemens, Philips, GE and UIH. A long echo train of
+    gradient echoes after a large flip angle is echo-planar; Philips does not write EP.
+    """
     declared = plane.attributes.get("EchoPlanarPulseSequence")
-    if declared is not None:
-        return declared == "YES"
+    if declared in ("YES", "NO"):
+        return str(declared)
     scanning = tokens_of(plane.attributes.get("ScanningSequence"))
     options = tokens_of(plane.attributes.get("ScanOptions"))
-    factor_name = re.search(r"\bdwise\b|\bepi|^\*?ep[_2fs]|feepi", sequence_name(plane))
-    return "EP" in scanning or "EPI_GEMS" in options or factor_name is not None
+    if "EP" in scanning or "EPI_GEMS" in options or _EPI_NAMES.search(sequence_name(plane)):
+        return "YES"
+    if "GR" in scanning and _is_long_train(plane):
+        return "YES"
+    if "SE" in scanning and _is_philips(plane):
+        return "UNKNOWN"
+    return "NO" if scanning else "UNKNOWN"
+
+
+def _is_philips(plane: PlaneFacts) -> bool:
+    return str(plane.attributes.get("Manufacturer", "")).upper().startswith("PHILIPS")
+
+
+def _is_long_train(plane: PlaneFacts) -> bool:
+    train = number(plane, "EchoTrainLength") or 0.0
+    flip_angle = number(plane, "FlipAngle") or 0.0
+    return train >= EPI_TRAIN and flip_angle >= EPI_FLIP_ANGLE
 
 
 def sequence_name(plane: PlaneFacts) -> str:
@@ -117,7 +145,7 @@ def b_value(plane: PlaneFacts) -> float | None:
     if direct is not None:
         return direct
     biased = number(plane, _GE_B_VALUE_KEY)
-    if biased is not None and is_echo_planar(plane):
+    if biased is not None and echo_planar(plane) == "YES":
         return biased % _GE_B_VALUE_BIAS
     for pattern, key in ((_B_IN_NAME, "SequenceName"), (_B_IN_COMMENT, "ImageComments")):
         found = pattern.search(str(plane.attributes.get(key, "")))
@@ -132,9 +160,11 @@ def direction_vector(plane: PlaneFacts) -> tuple[float, ...] | None:
         value = plane.attributes.get(key)
         if isinstance(value, tuple) and len(value) == 3:
             return _rounded_direction(value)
-    parts = [number(plane, key) for key in _GE_DIRECTION_KEYS]
-    values = tuple(part for part in parts if part is not None)
-    return _rounded_direction(values) if len(values) == len(parts) else None
+    for keys in _DIRECTION_PARTS:
+        parts = tuple(part for key in keys if (part := number(plane, key)) is not None)
+        if len(parts) == len(keys) and any(parts):
+            return _rounded_direction(parts)
+    return None
 
 
 def _rounded_direction(vector: tuple[float, ...] | tuple[str, ...]) -> tuple[float, ...] | None:
@@ -154,7 +184,7 @@ def direction(plane: PlaneFacts) -> Direction:
         return Direction.ISOTROPIC
     if direction_vector(plane) is not None and (b_value(plane) or 0.0) > B0_LIMIT:
         return Direction.DIRECTIONAL
-    if "DIRECTIONAL" in declared or "BMATRIX" in declared or "DIRECTIONAL" in siemens:
+    if {"DIRECTIONAL", "BMATRIX"} & {*declared, *siemens} or _DIRECTION_NAME.search(name):
         return Direction.DIRECTIONAL
     return Direction.NONE
 
@@ -178,3 +208,26 @@ def folded_words(texts: Iterable[FactValue | None]) -> str:
     text = " ".join(str(each) for each in texts if each is not None)
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     return re.sub(r"[^a-z0-9*=#]+", " ", plain.lower()).strip()
+
+
+_HEAD_WORDS = re.compile(
+    r"\b(head|brain|kopf|schadel|cranio|cerebr\w*|encephal\w*|encefal\w*|enceph|hersen\w*|tete"
+    r"|cabeza|testa|cabeca|hoofd|neuro\w*|willis|cow|gehirn|hirn\w*|cerveau|cerebro|cervello)\b"
+)
+_OTHER_WORDS = re.compile(
+    r"\b(spine|spinal\w*|[ctl] ?spine|hws|bws|lws|cervical\w*|lumb\w*|dors\w*spine|rachis|colonna"
+    r"|columna|coluna|wervel\w*|neck|hals|cou|cuello|collo|pescoco|carot\w*|knee|knie|genou|rodilla"
+    r"|ginocchio|joelho|shoulder|schulter|epaule|hombro|spalla|ombro|liver|leber|foie|higado|fegato"
+    r"|figado|abdom\w*|pelvi\w*|becken|bassin|prosta\w*|breast|brust|sein|mama|cardiac|heart|herz"
+    r"|coeur|corazon|cuore|hip|hufte|hanche|cadera|anca|wrist|ankle)\b"
+)
+
+
+def other_anatomy(plane: PlaneFacts) -> str | None:
+    """Return the part of the body, other than the head, that the series is named after.
+
+    BodyPartExamined is often left at what the last protocol had, so it counts for nothing.
+    """
+    text = folded_words(plane.attributes.get(key) for key in ("SeriesDescription", "ProtocolName"))
+    found = _OTHER_WORDS.search(text)
+    return None if found is None or _HEAD_WORDS.search(text) else found[0]

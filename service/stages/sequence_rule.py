@@ -7,8 +7,21 @@ from dataclasses import dataclass
 from service.domain.sequence import SequenceLabel
 from service.stages.volume_traits import Trait, Traits
 
-# Returns what the test has found in the trait, None if it fails.
-Test = Callable[[Trait], str | None]
+
+@dataclass(frozen=True)
+class Test:
+    """A condition on one trait.
+
+    Attributes
+    ----------
+    wanted : str
+        The condition in words, for the table that people read.
+    find : callable
+        Returns what it has found in the trait, None if the condition does not hold.
+    """
+
+    wanted: str
+    find: Callable[[Trait], str | None]
 
 
 @dataclass(frozen=True)
@@ -43,46 +56,66 @@ class Rule:
 
     def finding(self, traits: Traits) -> str | None:
         """Return what the first test has found, None if the rule does not hold."""
-        findings = [test(traits[trait]) if trait in traits else None for trait, test in self.tests]
-        return None if None in findings else findings[0]
+        first = None
+        for trait, test in self.tests:
+            found = test.find(traits[trait]) if trait in traits else None
+            if found is None:
+                return None
+            first = first or found
+        return first
+
+
+def rule(rule_id: str, label: SequenceLabel, weight: float, source: str, **tests: Test) -> Rule:
+    """Return a rule; the tests are named after their traits, the main one first."""
+    return Rule(rule_id, label, weight, source, tuple(tests.items()))
 
 
 def one_of(*words: str) -> Test:
     """Pass if the trait is, or contains, one of these words."""
 
-    def test(trait: Trait) -> str | None:
+    def find(trait: Trait) -> str | None:
         return next((word for word in _words(trait) if word in words), None)
 
-    return test
+    return Test(" or ".join(words), find)
 
 
 def none_of(*words: str) -> Test:
     """Pass if the trait neither is nor contains any of these words."""
 
-    def test(trait: Trait) -> str | None:
+    def find(trait: Trait) -> str | None:
         return None if set(words) & set(_words(trait)) else f"not {words[0]}"
 
-    return test
+    return Test(f"not {' or '.join(words)}", find)
 
 
 def matches(pattern: str) -> Test:
     """Pass if the regular expression is found in the trait, or in one of its words."""
     compiled = re.compile(pattern)
 
-    def test(trait: Trait) -> str | None:
+    def find(trait: Trait) -> str | None:
         found = (compiled.search(word) for word in _words(trait))
         return next((match[0] for match in found if match), None)
 
-    return test
+    return Test(f"matches `{pattern}`", find)
+
+
+def lacks(pattern: str) -> Test:
+    """Pass if the regular expression is found nowhere in the trait."""
+    compiled = re.compile(pattern)
+
+    def find(trait: Trait) -> str | None:
+        return None if any(map(compiled.search, _words(trait))) else "nothing against it"
+
+    return Test(f"does not match `{pattern}`", find)
 
 
 def between(low: float, high: float) -> Test:
     """Pass if the trait is a number in this closed range."""
 
-    def test(trait: Trait) -> str | None:
+    def find(trait: Trait) -> str | None:
         return f"{trait:g}" if isinstance(trait, float) and low <= trait <= high else None
 
-    return test
+    return Test(f"{low:g} to {high:g}", find)
 
 
 def _words(trait: Trait) -> tuple[str, ...]:
@@ -94,13 +127,21 @@ STANDARD = "DICOM PS3.3 C.8.3.1 and C.8.13"
 SIEMENS = "dcm2niix notes on Siemens"
 GE = "dcm2niix notes on GE"
 PHILIPS = "dcm2niix notes on Philips"
+UIH = "dcm2niix notes on UIH"
+CANON = "dcm2niix notes on Canon"
 VENDORS = "dcm2niix notes on several vendors"
 PHYSICS = "domain knowledge"
 NAMES = "usual names of series, several languages"
 
 # Tests that many rules share.
-GRADIENT_ECHO = (("Excitation", one_of("GR")), ("EchoPlanar", one_of("NO")))
-SPIN_ECHO = (("Excitation", one_of("SE")), ("EchoPlanar", one_of("NO")))
-MAGNITUDE = ("Component", one_of("MAGNITUDE"))
+GR = one_of("GR")
+SE = one_of("SE")
+EPI = one_of("YES")
+# Where no header says how the read-out is, it is most often not echo-planar.
+NOT_EPI = none_of("YES")
+MAGNITUDE = one_of("MAGNITUDE")
+PHASE = one_of("PHASE")
+DERIVED = one_of("DERIVED")
 # Where names are the evidence, the header must at least not contradict them.
-MAYBE_GRADIENT_ECHO = (("Excitation", none_of("SE")), ("EchoPlanar", one_of("NO")))
+NOT_SE = none_of("SE")
+NOT_GR = none_of("GR")

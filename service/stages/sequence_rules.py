@@ -6,6 +6,7 @@ Weights are log-odds, set by hand. Physics ranges are domain knowledge, not from
 from service.domain.sequence import SequenceLabel
 from service.stages.sequence_rules_diffusion import DIFFUSION_RULES
 from service.stages.sequence_rules_other import FUNCTION_RULES, OTHER_RULES
+from service.stages.sequence_rules_pixels import PIXEL_RULES
 from service.stages.sequence_rules_relaxation import RELAXATION_RULES
 from service.stages.sequence_rules_vessels import SUSCEPTIBILITY_RULES, VESSEL_RULES
 
@@ -16,6 +17,7 @@ RULES = (
     *RELAXATION_RULES,
     *FUNCTION_RULES,
     *OTHER_RULES,
+    *PIXEL_RULES,
 )
 
 # Without evidence a volume is some other MR image.

@@ -1,163 +1,131 @@
 """Rules about susceptibility-weighted images, their phase, and angiography."""
 
 from service.domain.sequence import SequenceLabel as L
+from service.stages import sequence_words as words
 from service.stages.sequence_rule import (
+    DERIVED,
     GE,
-    GRADIENT_ECHO,
+    GR,
     MAGNITUDE,
-    MAYBE_GRADIENT_ECHO,
     NAMES,
+    NOT_EPI,
+    NOT_SE,
+    PHASE,
     PHILIPS,
     PHYSICS,
     SIEMENS,
     STANDARD,
     VENDORS,
-    Rule,
     between,
+    lacks,
     matches,
+    none_of,
     one_of,
+    rule,
 )
 
-_PHASE = ("Component", one_of("PHASE"))
-_DERIVED = ("ImageType", one_of("DERIVED"))
-
-_SWI_WORDS = r"\b(swi|swip|swan|fsbb|venobold|suszept\w*|susc\w*)\b|swi3d"
-# The processed image and its projection are named after the sequence, and so is the magnitude.
-_SWI_MAGNITUDE_WORDS = r"\bmag( images?)?\b|\bmagnitude\b"
-_MINIP_WORDS = r"\bmin ?ip\b|\bmip images sw\b|\bmip sw"
-_T2STAR_WORDS = (
-    r"\bt2 ?\*|\bt2 ?(star|stern|etoile|estrella|stella)\b|\bhemo\w*|\bqsm\b|\bgre t2\b|\bt2 gre\b"
-)
-_PHASE_WORDS = _SWI_WORDS + r"|\bpha images?\b|\bqsm\b"
-_TOF_WORDS = r"\btof\w*|\btime of flight\b|\bangio\w*\b|\bmra\b"
-# Projections of the brightest voxel; `min ip` and `mip` of SWI are something else.
-_NO_SWI_WORDS = r"^(?!.*(\bsw|\bmin ?ip)).*"
-_MIP_WORDS = r"^(?!.*(\bsw|\bmin ?ip)).*(\bmip\b|\bcollapse\w*|\bpjn\b|\bproj\w*)"
-_MIP_TYPES = r"^(MIP|MAX(IMUM)?[ _].*|PROJECTION IMAGE|VOLUME RENDERING)$"
-_CE_ANGIO_WORDS = r"\b(ce ?(mra|angio)\w*|twist|tricks|keyhole|bolus)\b"
-_FLOW_WORDS = r"\b(pca|phase contrast|venc\w*|flow(?! ?comp)|pc3d|inhance)\b"
+_MIP_TYPES = r"^(MIP|MIP_\w+|MAX(IMUM)?[ _].*|PROJECTION IMAGE|VOLUME RENDERING|MIP (SAG|COR|TRA))$"
+_ANGIO_TYPE = r"^(M_PCA|PHASE CONTRAST M|VELOCITY MAP|V)$"
 
 SUSCEPTIBILITY_RULES = (
-    Rule("swi-type", L.SWI, 9, SIEMENS, (("ImageType", one_of("SWI")), MAGNITUDE)),
-    Rule(
-        "swi-words",
-        L.SWI,
-        6,
-        NAMES,
-        (("Text", matches(_SWI_WORDS)), *MAYBE_GRADIENT_ECHO, MAGNITUDE),
-    ),
-    Rule(
-        "swi-sequence",
-        L.SWI,
-        3,
-        VENDORS,
-        (("SequenceName", matches(r"swi|swan")), MAGNITUDE),
-    ),
+    rule("swi-type", L.SWI, 9, SIEMENS,
+         ImageType=one_of("SWI", "SWI_COMBINED"), Component=MAGNITUDE),
+    rule("swi-words", L.SWI, 6, NAMES,
+         Text=matches(words.SUSCEPTIBILITY), Excitation=NOT_SE, Component=MAGNITUDE,
+         Weighting=one_of("NONE")),
+    rule("swi-sequence", L.SWI, 3, VENDORS,
+         SequenceName=matches(r"swi|swan|fsbb"), Component=MAGNITUDE),
     # Siemens calls these minimum projections ORIGINAL\PRIMARY.
-    Rule(
-        "minip-type",
-        L.SWI_MINIP,
-        18,
-        SIEMENS,
-        (("ImageType", one_of("MNIP", "MINIP", "MIN IP")),),
-    ),
-    Rule("minip-words", L.SWI_MINIP, 18, NAMES, (("Text", matches(_MINIP_WORDS)),)),
-    Rule(
-        "swi-magnitude-type",
-        L.T2STAR,
-        12,
-        PHILIPS,
-        (("ImageType", one_of("SW_M", "SW_M_FFE")),),
-    ),
-    Rule(
-        "swi-magnitude-words",
-        L.T2STAR,
-        9,
-        SIEMENS,
-        (("Text", matches(_SWI_MAGNITUDE_WORDS)), *GRADIENT_ECHO, MAGNITUDE),
-    ),
-    Rule(
-        "t2star-physics",
-        L.T2STAR,
-        4.5,
-        PHYSICS,
-        (("LongestEchoTime", between(11, 80)), *GRADIENT_ECHO, MAGNITUDE),
-    ),
-    Rule(
-        "t2star-contrast",
-        L.T2STAR,
-        3,
-        STANDARD,
-        (("AcquisitionContrast", one_of("T2_STAR")), ("EchoPlanar", one_of("NO"))),
-    ),
-    Rule(
-        "t2star-words",
-        L.T2STAR,
-        4,
-        NAMES,
-        (("Text", matches(_T2STAR_WORDS)), *MAYBE_GRADIENT_ECHO, MAGNITUDE),
-    ),
-    Rule(
-        "phase-physics",
-        L.PHASE,
-        6,
-        PHYSICS,
-        (_PHASE, *GRADIENT_ECHO, ("LongestEchoTime", between(10, 80))),
-    ),
-    Rule("phase-type", L.PHASE, 9, PHILIPS, (("ImageType", one_of("SW_P", "SW_P_FFE")),)),
-    Rule("phase-words", L.PHASE, 4, SIEMENS, (("Text", matches(_PHASE_WORDS)), _PHASE)),
-    Rule("phase-filtered", L.PHASE, 12, GE, (("Text", matches(r"\bfilt pha\b")),)),
-)
+    rule("minip-type", L.SWI_MINIP, 18, SIEMENS,
+         ImageType=one_of("MNIP", "MINIP", "MIN IP", "MIN_IP", "MINIMUM INTENSITY PROJECTION")),
+    rule("minip-minimum", L.SWI_MINIP, 18, SIEMENS,
+         ImageType=one_of("MINIMUM"), SeriesImageType=one_of("SWI")),
+    rule("minip-words", L.SWI_MINIP, 18, NAMES, Text=matches(words.MINIMUM_PROJECTION)),
+    rule("swi-magnitude-type", L.T2STAR, 12, PHILIPS, ImageType=one_of("SW_M", "SW_M_FFE")),
+    rule("swi-magnitude-words", L.T2STAR, 9, SIEMENS,
+         Text=matches(words.SWI_MAGNITUDE), Excitation=GR, EchoPlanar=NOT_EPI,
+         Component=MAGNITUDE, LongestEchoTime=between(11, 80)),
+    rule("swi-magnitude-sequence", L.T2STAR, 9, SIEMENS,
+         Text=matches(r"\bmag images?\b"), Excitation=NOT_SE, EchoPlanar=NOT_EPI,
+         Component=MAGNITUDE, ImageType=none_of("SWI")),
+    rule("qsm-words", L.T2STAR, 8, NAMES,
+         Text=matches(r"\bqsm\b"), Excitation=NOT_SE, EchoPlanar=NOT_EPI, Component=MAGNITUDE,
+         ImageType=none_of("SWI", "DERIVED")),
+    rule("t2star-type", L.T2STAR, 3, SIEMENS,
+         ImageType=one_of("T2_STAR"), EchoPlanar=NOT_EPI, Component=MAGNITUDE),
+    rule("t2star-physics", L.T2STAR, 4.5, PHYSICS,
+         LongestEchoTime=between(11, 80), Excitation=GR, EchoPlanar=NOT_EPI, Component=MAGNITUDE,
+         ImageType=none_of("DERIVED")),
+    rule("t2star-physics-derived", L.T2STAR, 2, PHYSICS,
+         LongestEchoTime=between(11, 80), Excitation=GR, EchoPlanar=NOT_EPI, Component=MAGNITUDE,
+         ImageType=DERIVED),
+    rule("t2star-contrast", L.T2STAR, 3, STANDARD,
+         AcquisitionContrast=one_of("T2_STAR"), EchoPlanar=NOT_EPI),
+    rule("t2star-words", L.T2STAR, 4, NAMES,
+         Text=matches(words.T2_STAR), Excitation=NOT_SE, Component=MAGNITUDE,
+         LongestEchoTime=between(9, 80)),
+    rule("t2star-words-alone", L.T2STAR, 3, NAMES,
+         Text=matches(words.T2_STAR), Excitation=NOT_SE, EchoPlanar=none_of("YES"),
+         Component=MAGNITUDE),
+    rule("t2star-words-epi", L.T2STAR, 3, NAMES,
+         Text=matches(words.T2_STAR_EPI), EchoPlanar=one_of("YES"),
+         Excitation=NOT_SE, Component=MAGNITUDE, Repeats=between(1, 3)),
+    rule("swi-physics", L.SWI, 1.5, PHYSICS,
+         FieldEcho=between(45, 90), MRAcquisitionType=one_of("3D"), FlipAngle=between(8, 25),
+         Excitation=GR, EchoPlanar=NOT_EPI, Component=MAGNITUDE, Echoes=between(1, 1)),
+    rule("phase-physics", L.PHASE, 6, PHYSICS,
+         Component=PHASE, Excitation=GR, EchoPlanar=NOT_EPI, LongestEchoTime=between(10, 80)),
+    rule("phase-type", L.PHASE, 9, PHILIPS, ImageType=one_of("SW_P", "SW_P_FFE")),
+    rule("phase-words", L.PHASE, 4, SIEMENS, Text=matches(words.PHASE), Component=PHASE),
+    rule("phase-alone", L.PHASE, 2, STANDARD,
+         Component=PHASE, EchoPlanar=NOT_EPI, Excitation=NOT_SE),
+    rule("phase-filtered", L.PHASE, 12, GE,
+         Text=matches(words.FILTERED_PHASE),
+         Excitation=NOT_SE),
+    # Long trains of gradient echoes after one excitation are read as planes.
+    rule("not-t2star-train", L.T2STAR, -5, PHYSICS,
+         EchoTrainLength=between(20, 512), Excitation=GR, FlipAngle=between(40, 180)),
+)  # fmt: skip
 
 VESSEL_RULES = (
-    Rule(
-        "tof-physics",
-        L.TOF,
-        3,
-        PHYSICS,
-        (
-            ("LongestEchoTime", between(2, 9.5)),
-            ("RepetitionTime", between(14, 50)),
-            ("FlipAngle", between(12, 40)),
-            ("MRAcquisitionType", one_of("3D")),
-            *GRADIENT_ECHO,
-            MAGNITUDE,
-        ),
-    ),
-    Rule(
-        "tof-words",
-        L.TOF,
-        5,
-        NAMES,
-        (("Text", matches(_TOF_WORDS)), *MAYBE_GRADIENT_ECHO, MAGNITUDE),
-    ),
-    Rule("tof-option", L.TOF, 7, GE, (("ScanOptions", one_of("VASCTOF_GEMS", "TOF_GEMS")),)),
-    Rule("tof-variant", L.TOF, 7, STANDARD, (("SequenceVariant", one_of("TOF")),)),
-    Rule("tof-flag", L.TOF, 1.5, STANDARD, (("AngioFlag", one_of("Y")),)),
-    Rule(
-        "mip-type",
-        L.TOF_MIP,
-        18,
-        VENDORS,
-        (("ImageType", matches(_MIP_TYPES)), ("Text", matches(_NO_SWI_WORDS))),
-    ),
-    Rule("mip-words", L.TOF_MIP, 18, NAMES, (("Text", matches(_MIP_WORDS)), _DERIVED)),
-    Rule("mip-rotating", L.TOF_MIP, 4, PHYSICS, (("Rotating", one_of("YES")), _DERIVED)),
-    Rule(
-        "flow-contrast",
-        L.OTHER_MR,
-        7,
-        STANDARD,
-        (("AcquisitionContrast", one_of("FLOW_ENCODED")),),
-    ),
-    Rule("flow-words", L.OTHER_MR, 9, NAMES, (("Text", matches(_FLOW_WORDS)),)),
+    rule("tof-physics", L.TOF, 3, PHYSICS,
+         LongestEchoTime=between(2, 9.5), RepetitionTime=between(14, 50),
+         FlipAngle=between(12, 40), MRAcquisitionType=one_of("3D"), Excitation=GR,
+         EchoPlanar=NOT_EPI, Component=MAGNITUDE),
+    rule("tof-physics-2d", L.TOF, 1.5, PHYSICS,
+         LongestEchoTime=between(2, 10), RepetitionTime=between(14, 60),
+         FlipAngle=between(40, 80), MRAcquisitionType=one_of("2D"), Excitation=GR,
+         EchoPlanar=NOT_EPI, Component=MAGNITUDE, Slices=between(20, 400)),
+    rule("tof-words", L.TOF, 6, NAMES,
+         Text=matches(words.TIME_OF_FLIGHT), Excitation=NOT_SE, EchoPlanar=NOT_EPI,
+         Component=MAGNITUDE),
+    rule("angio-words", L.TOF, 4, NAMES,
+         Text=matches(words.ANGIOGRAPHY), Excitation=NOT_SE, EchoPlanar=NOT_EPI,
+         Component=MAGNITUDE),
+    rule("tof-sequence", L.TOF, 4, VENDORS,
+         SequenceName=matches(r"\bf[il]3d\d?r_t|tof|inflow|\bfl_tof"), Component=MAGNITUDE),
+    rule("tof-option", L.TOF, 7, GE,
+         ScanOptions=one_of("VASCTOF_GEMS", "TOF_GEMS"), Component=MAGNITUDE),
+    rule("tof-variant", L.TOF, 7, STANDARD, SequenceVariant=one_of("TOF"), Component=MAGNITUDE),
+    rule("tof-flag", L.TOF, 1.5, STANDARD, AngioFlag=one_of("Y")),
+    rule("not-tof-long-echo", L.TOF, -5, PHYSICS, LongestEchoTime=between(11, 500)),
+    rule("mip-type", L.TOF_MIP, 18, VENDORS,
+         ImageType=matches(_MIP_TYPES), Text=lacks(words.NOT_BRIGHTEST)),
+    rule("mip-type-alone", L.TOF_MIP, 9, VENDORS,
+         ImageType=matches(_MIP_TYPES), Excitation=NOT_SE, LongestEchoTime=between(1, 10)),
+    rule("mip-words", L.TOF_MIP, 18, NAMES,
+         Text=matches(words.PROJECTION), ImageType=DERIVED, SequenceName=lacks(r"swi|swan"),
+         Weighting=one_of("NONE"), Excitation=NOT_SE, LongestEchoTime=between(0.5, 10.5)),
+    rule("mip-words-alone", L.TOF_MIP, 8, NAMES,
+         Text=matches(words.PROJECTION_PLAIN), EchoPlanar=NOT_EPI, Excitation=NOT_SE,
+         ImageType=none_of("SWI")),
+    rule("not-mip-swi", L.TOF_MIP, -12, NAMES, Text=matches(words.NOT_BRIGHTEST)),
+    rule("mip-rotating", L.TOF_MIP, 4, PHYSICS, Rotating=one_of("YES"), ImageType=DERIVED),
+    rule("flow-contrast", L.OTHER_MR, 7, STANDARD, AcquisitionContrast=one_of("FLOW_ENCODED")),
+    rule("flow-type", L.OTHER_MR, 9, PHILIPS, ImageType=matches(_ANGIO_TYPE), Excitation=NOT_SE),
+    rule("flow-words", L.OTHER_MR, 9, NAMES, Text=matches(words.FLOW), EchoPlanar=NOT_EPI),
     # With a contrast agent there is no inflow effect to see.
-    Rule("contrast-angio-words", L.OTHER_MR, 9, NAMES, (("Text", matches(_CE_ANGIO_WORDS)),)),
-    Rule(
-        "contrast-angio-physics",
-        L.TOF,
-        -6,
-        PHYSICS,
-        (("RepetitionTime", between(0.5, 9)), *GRADIENT_ECHO),
-    ),
-)
+    rule("contrast-angio-words", L.OTHER_MR, 9, NAMES, Text=matches(words.CONTRAST_ANGIOGRAPHY)),
+    rule("contrast-angio-physics", L.TOF, -6, PHYSICS,
+         RepetitionTime=between(0.5, 9), Excitation=GR, EchoPlanar=NOT_EPI),
+)  # fmt: skip

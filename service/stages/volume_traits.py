@@ -1,20 +1,21 @@
 """What the rules of sequence detection look at: traits of a volume and of its series."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from service.domain.study import PlaneFacts, SeriesFacts, VolumeFacts
+from service.domain.study import PlaneFacts, VolumeFacts
 from service.stages.plane_traits import (
     B0_LIMIT,
     Direction,
     b_value,
     component,
     direction,
+    echo_planar,
     folded_words,
     image_type,
-    is_echo_planar,
     number,
     sequence_name,
     tokens_of,
@@ -28,44 +29,62 @@ Traits = Mapping[str, Trait]
 # A series counts as diffusion-weighted from this b-value on (s/mm2).
 DIFFUSION_LIMIT = 200.0
 TWO_ECHOES = 2
+GAUSS_PER_TESLA = 10_000.0
 
 # ImageComments are left out: people write about patients there.
 _FREE_TEXT = ("SeriesDescription", "DerivationDescription")
 _CODED = ("SequenceVariant", "ScanOptions")
-_WORDS = ("AcquisitionContrast", "MRAcquisitionType", "AngioFlag", "DiffusionAnisotropyType")
+_WORDS = (
+    *("AcquisitionContrast", "MRAcquisitionType", "AngioFlag", "DiffusionAnisotropyType"),
+    *("BodyPartExamined", "VelocityEncodingDirection"),
+)
 _NUMBERS = {
     "RepetitionTime": ("RepetitionTime",),
     "EchoTime": ("EchoTime", "EffectiveEchoTime"),
     "InversionTime": ("InversionTime", "InversionTimes"),
     "FlipAngle": ("FlipAngle",),
+    "EchoTrainLength": ("EchoTrainLength",),
+    "SliceThickness": ("SliceThickness",),
 }
 _GRADIENT_ECHO_NAMES = re.compile(
-    r"\b(fl|fm|tfl|fid|epfid\w*|fi|ffe|tfe|gre|spgr|fspgr)(?=[\d_ ]|$)"
+    r"\b(fl|fm|tfl|fi|tfi|ci|fid|epfid\w*|ffe|tfe|gre|spgr|fspgr|efgre\w*|fgre\w*|t1ffe|t1tfe"
+    r"|t2ffe|feepi|swan\w*|swi|epirt|medic)(?=[\d_ ]|$)"
 )
-_SPIN_ECHO_NAMES = re.compile(r"\b(se|tse|spc|spcir|tir|tirm|fse|frfse|epse\w*|dwise)(?=[\d_ ]|$)")
+_SPIN_ECHO_NAMES = re.compile(
+    r"\b(se|tse|tser|tseb|spc|spcr|spcir|spcb|tir|tirb|tirm|fse|frfse\w*|epse\w*|dwise|seepi|irtse"
+    r"|cube\w*|ssfse|hast\w*|tgse\w*|propeller)(?=[\d_ -]|$)"
+)
+
+# Pulse sequences that make nothing but diffusion-weighted images.
+_DIFFUSION_NAMES = re.compile(
+    r"\bdwise\b|\bepi_d[wt]i|\bdwi|\bre_b\d|\bep_b\d|ep2d_diff|\bep_calc_b"
+)
 
 
-def series_traits(series: SeriesFacts, volumes: Sequence[VolumeFacts]) -> dict[str, Trait]:
+def series_traits(volumes: Sequence[VolumeFacts]) -> dict[str, Trait]:
     """Return what the volumes of a series have in common, computed once for all of them.
 
     Parameters
     ----------
-    series : SeriesFacts
-        With at least one plane.
     volumes : sequence of VolumeFacts
-        All volumes of the series.
+        All volumes of the series, each with planes that agree in what is read here.
     """
-    b_values = (b_value(plane) for plane in series.planes)
-    types = (token for plane in series.planes for token in image_type(plane))
+    planes = [volume.planes[0] for volume in volumes]
+    weightings = [b_value(plane) for plane in planes]
+    types = (token for plane in planes for token in image_type(plane))
+    alike = Counter(
+        (component(plane), weighting, number(plane, "EchoTime", "EffectiveEchoTime"))
+        for plane, weighting in zip(planes, weightings, strict=True)
+    )
     traits: dict[str, Trait] = {
         "SeriesImageType": tuple(dict.fromkeys(types)),
         "Orientations": float(len({volume.split.get("orientation") for volume in volumes})),
-        "StrongestBValue": max((value for value in b_values if value is not None), default=0.0),
+        "StrongestBValue": max((value for value in weightings if value is not None), default=0.0),
+        "Repeats": float(max(alike.values())),
     }
-    times = {number(plane, "EchoTime", "EffectiveEchoTime") for plane in series.planes}
-    echoes = sorted(time for time in times if time is not None)
+    echoes = sorted({time for _, _, time in alike if time is not None})
     if echoes:
-        traits["LongestEchoTime"] = echoes[-1]
+        traits |= {"LongestEchoTime": echoes[-1], "Echoes": float(len(echoes))}
     if len(echoes) == TWO_ECHOES:
         traits["EchoStep"] = echoes[1] - echoes[0]
     return traits
@@ -92,20 +111,53 @@ def volume_traits(volume: VolumeFacts, of_series: Traits) -> dict[str, Trait]:
         **of_series,
         "ImageType": image_type(plane),
         "Text": _free_text(plane),
+        "Description": folded_words([plane.attributes.get("SeriesDescription")]),
         "SequenceName": sequence_name(plane),
-        "AslLabel": _word(plane, "ASLContext") or _word(plane, "ASLTechniqueDescription"),
+        "Category": _word(plane, "0065,102B"),
+        "AslLabel": _asl_label(plane),
         "Component": component(plane).value,
-        "EchoPlanar": "YES" if is_echo_planar(plane) else "NO",
+        "EchoPlanar": echo_planar(plane),
         "Excitation": _excitation(plane),
         "Weighting": _weighting(plane, of_series["StrongestBValue"]),
         "Direction": direction(plane).value,
+        "SeriesPlane": number(plane, "0019,1017"),
         "Rotating": "YES" if _is_rotating(volume) else "NO",
+        "Slices": float(len(volume.planes)),
+        "SliceGap": _slice_gap(plane),
+        "FieldEcho": _field_echo(plane),
     }
     coded = {name: tokens_of(plane.attributes.get(name)) for name in _CODED}
     words = {name: _word(plane, name) for name in _WORDS}
     numbers = {name: number(plane, *keywords) for name, keywords in _NUMBERS.items()}
     known = {**traits, **coded, **words, **numbers}
-    return {name: value for name, value in known.items() if value is not None and value != ()}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _slice_gap(plane: PlaneFacts) -> float | None:
+    """Return the distance of slices as a multiple of their thickness, 1 where they touch."""
+    distance = number(plane, "SpacingBetweenSlices")
+    thickness = number(plane, "SliceThickness")
+    return abs(distance) / thickness if distance and thickness else None
+
+
+def _field_echo(plane: PlaneFacts) -> float | None:
+    """Return echo time times field (ms T), with which the contrast of veins and clots grows."""
+    echo, field = number(plane, "EchoTime", "EffectiveEchoTime"), _field_strength(plane)
+    return echo * field if echo and field else None
+
+
+def _field_strength(plane: PlaneFacts) -> float | None:
+    """Return the field in tesla; some headers give it in gauss."""
+    field = number(plane, "MagneticFieldStrength")
+    return None if field is None else field / GAUSS_PER_TESLA if field > 100 else field
+
+
+def _asl_label(plane: PlaneFacts) -> str | None:
+    return (
+        _word(plane, "ASLContext")
+        or _word(plane, "ASLTechniqueDescription")
+        or _word(plane, "2005,1429")
+    )
 
 
 def _free_text(plane: PlaneFacts) -> str:
@@ -146,9 +198,10 @@ def _weighting(plane: PlaneFacts, strongest: Trait) -> str:
     if isinstance(strongest, float) and strongest >= DIFFUSION_LIMIT:
         return "WEIGHTED" if (own or 0.0) > B0_LIMIT else "B0"
     says_diffusion = (
-        "DIFFUSION" in image_type(plane)
+        bool({"DIFFUSION", "TRACEW", "CALC_BVALUE"} & set(image_type(plane)))
         or plane.attributes.get("AcquisitionContrast") == "DIFFUSION"
         or direction(plane) is not Direction.NONE
+        or _DIFFUSION_NAMES.search(sequence_name(plane)) is not None
     )
     if not says_diffusion:
         return "NONE"

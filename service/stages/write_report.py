@@ -14,7 +14,7 @@ from service.domain.report import (
     ReportedVolume,
     ReportWarning,
 )
-from service.domain.sequence import LABELS_OF_ROLE, Role
+from service.domain.sequence import LABELS_OF_ROLE, Classification, Role
 from service.domain.study import ClassifiedVolume, DetectedSequences, StudyFacts, VolumeFacts
 
 
@@ -72,7 +72,7 @@ def write_report(content: ReportInput) -> DetectionReport:
         reference_role=content.reference_role,
         reference_series_uid=reference.series.series_instance_uid if reference else None,
         missing_roles=content.detected.missing_roles,
-        volumes=reported_volumes(content.detected),
+        volumes=_reported_volumes(content.detected),
         registrations=content.registrations,
         model=_model(content),
         warnings=(
@@ -125,7 +125,7 @@ def _reference(content: ReportInput) -> VolumeFacts | None:
     return chosen[0] if chosen else None
 
 
-def reported_volumes(detected: DetectedSequences) -> tuple[ReportedVolume, ...]:
+def _reported_volumes(detected: DetectedSequences) -> tuple[ReportedVolume, ...]:
     """Return every volume as the report tells it: label, evidence, role or reason."""
     return tuple(_volume(found) for found in detected.volumes)
 
@@ -142,20 +142,27 @@ def _volume(found: ClassifiedVolume) -> ReportedVolume:
         slices=len(found.volume.planes),
         label=classification.label,
         confidence=classification.confidence,
-        evidence=tuple(
-            ReportedEvidence(
-                rule_id=vote.rule_id,
-                attribute=vote.attribute,
-                value=vote.value,
-                label=vote.label,
-                weight=vote.weight,
-            )
-            for vote in classification.evidence
-        ),
+        evidence=reported_evidence(classification),
         role=found.role,
         role_reason=found.role_reason,
         rejection_code=found.rejection.code if found.rejection else None,
         rejection_detail=found.rejection.detail if found.rejection else None,
+        override_id=found.override_id,
+    )
+
+
+def reported_evidence(classification: Classification) -> tuple[ReportedEvidence, ...]:
+    """Return the votes as reports tell them, strongest first."""
+    return tuple(
+        ReportedEvidence(
+            rule_id=vote.rule_id,
+            attribute=vote.attribute,
+            value=vote.value,
+            label=vote.label,
+            direction="for" if vote.weight > 0 else "against",
+            weight=vote.weight,
+        )
+        for vote in classification.evidence
     )
 
 

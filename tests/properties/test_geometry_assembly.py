@@ -23,7 +23,9 @@ SLOPES = st.sampled_from([1.0, 2.0, 0.5, 3.90625])
 def volume_facts(
     instances: Sequence[Dataset], *, order: Sequence[int] | None = None
 ) -> VolumeFacts:
-    planes = [plane for instance in instances for plane in planes_of(instance)]
+    planes = [
+        plane for instance in instances for plane in planes_of(instance, header_facts(instance))
+    ]
     shuffled = tuple(planes[index] for index in order) if order else tuple(planes)
     series = SeriesFacts(
         series_instance_uid=str(instances[0].SeriesInstanceUID),

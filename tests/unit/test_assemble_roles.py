@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from service.adapters.study_files import StudyFolder
 from service.application.assemble_roles import AssembledRoles, assemble_roles
 from service.domain.sequence import Role
+from service.stages.detect_sequences import detect_sequences
 from tests.strategies import mr_series, write_instances
 from tests.tiny_model import small_head
 from tests.unit.test_analyse_study import FLAIR, SWI
@@ -22,7 +23,9 @@ def study(tmp_path: Path) -> StudyFolder:
 
 
 def test_roles_are_assembled(study: StudyFolder) -> None:
-    roles = assemble_roles(AssembledRoles.detected_in(study.facts), study.datasets, tuple(Role))
+    roles = assemble_roles(
+        AssembledRoles(detect_sequences(study.facts)), study.datasets, tuple(Role)
+    )
     assert set(roles.volumes) == {Role.SUSC, Role.FLAIR}
     assert roles.series_uid_of(Role.FLAIR) == FLAIR["SeriesInstanceUID"]
 
@@ -35,7 +38,7 @@ def test_undecodable_pixels_cost_the_role_not_the_study(study: StudyFolder) -> N
                 del dataset.PixelData
         return datasets
 
-    roles = assemble_roles(AssembledRoles.detected_in(study.facts), damaged, tuple(Role))
+    roles = assemble_roles(AssembledRoles(detect_sequences(study.facts)), damaged, tuple(Role))
     assert set(roles.volumes) == {Role.SUSC}
     assert Role.FLAIR in roles.detected.missing_roles
     (lost,) = [
@@ -53,6 +56,8 @@ def test_diffusion_without_a_trace_is_said(tmp_path: Path, count: int, code: str
     instances = [instance for turn in directions(DTI, 1000, count) for instance in turn]
     write_instances(instances, tmp_path)
     study = StudyFolder.read(tmp_path, max_slices=1000)
-    roles = assemble_roles(AssembledRoles.detected_in(study.facts), study.datasets, tuple(Role))
+    roles = assemble_roles(
+        AssembledRoles(detect_sequences(study.facts)), study.datasets, tuple(Role)
+    )
     assert set(roles.volumes) == {Role.DWI}
     assert [warning.code for warning in roles.warnings] == [code]

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
-from service.adapters.header_facts import planes_of
+from service.adapters.header_facts import header_facts, planes_of
 from service.domain.errors import GeometryError, InputError
 from service.domain.geometry import Geometry
 from service.domain.study import PlaneFacts, SeriesFacts, VolumeFacts
@@ -32,7 +32,7 @@ def facts_of(planes: Sequence[PlaneFacts]) -> VolumeFacts:
 
 
 def planes_in(series: Sequence[Dataset]) -> list[PlaneFacts]:
-    return [plane for instance in series for plane in planes_of(instance)]
+    return [plane for instance in series for plane in planes_of(instance, header_facts(instance))]
 
 
 def test_pixel_spacing_is_row_distance_first() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.bootstrap.gateway import Gateway
@@ -92,16 +92,22 @@ async def segment(request: Request, response: Response, gateway: GatewayOf) -> J
 @router.post(
     "/classify",
     summary="Say what would be used of a study, and why",
-    response_description="Every volume with its label, evidence, role or reason of rejection",
+    response_description="Every volume with its label, evidence, role or reason why it is not used",
     responses=documented(400, 413, 422, 507),
     openapi_extra=UPLOAD_BODY,
 )
-async def classify(request: Request, gateway: GatewayOf) -> ClassificationView:
-    """Read the headers of one study; no job is made, no pixel is read, nothing is kept."""
+async def classify(
+    request: Request,
+    gateway: GatewayOf,
+    pixels: Annotated[
+        bool, Query(description="Read pixels where headers leave doubt; without, faster.")
+    ] = True,
+) -> ClassificationView:
+    """Look at one or more studies; no job is made and nothing is kept."""
     with gateway.incoming() as incoming:
         await receive_upload(request, incoming)
-        study, detected = await run_in_threadpool(gateway.classify, incoming.folder)
-    return ClassificationView.of(study, detected)
+        report = await run_in_threadpool(gateway.classify, incoming.folder, with_pixels=pixels)
+    return ClassificationView.of(report)
 
 
 @router.get(

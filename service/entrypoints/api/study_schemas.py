@@ -4,34 +4,46 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.domain.classification_report import (
+    ClassificationReport,
+    ListedSeries,
+    ListedStudy,
+)
 from service.domain.model_spec import ModelSpec
-from service.domain.report import RESEARCH_USE_NOTICE, ReportedVolume
+from service.domain.report import RESEARCH_USE_NOTICE
 from service.domain.sequence import Role
-from service.domain.study import DetectedSequences, StudyFacts
-from service.stages.write_report import reported_volumes
 
-VOLUME_EXAMPLE: dict[str, Any] = {
-    "volume_id": "1.2.826.0.1.3680043.8.498.1#magnitude",
+SERIES_EXAMPLE: dict[str, Any] = {
     "series_instance_uid": "1.2.826.0.1.3680043.8.498.1",
+    "study_instance_uid": "1.2.826.0.1.3680043.8.498.9",
     "series_number": 4,
-    "series_description": "SWI",
-    "split": {},
-    "slices": 64,
-    "label": "SWI",
-    "confidence": 0.97,
-    "evidence": [
+    "series_description": "SWI_Images",
+    "modality": "MR",
+    "instances": 64,
+    "volumes": [
         {
-            "rule_id": "swi-image-type",
-            "attribute": "ImageType",
-            "value": "ORIGINAL\\PRIMARY\\M\\SWI",
             "label": "SWI",
-            "weight": 4.0,
+            "confidence": 0.97,
+            "role": "SUSC",
+            "evidence": [
+                {
+                    "rule_id": "swi-type",
+                    "attribute": "ImageType",
+                    "value": "SWI",
+                    "label": "SWI",
+                    "direction": "for",
+                    "weight": 9.0,
+                }
+            ],
+            "reason": None,
+            "reason_code": None,
+            "role_reason": "the only one",
+            "override_id": None,
+            "volume_id": "1.2.826.0.1.3680043.8.498.1",
+            "split": {},
+            "slices": 64,
         }
     ],
-    "role": "SUSC",
-    "role_reason": "the only susceptibility-weighted volume",
-    "rejection_code": None,
-    "rejection_detail": None,
 }
 
 
@@ -96,45 +108,52 @@ class ModelList(BaseModel):
 
 
 class ClassificationView(BaseModel):
-    """What would be used of a study, and why; nothing was analysed."""
+    """What would be used of one or more studies, and why; nothing was analysed."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
                     "study_instance_uid": "1.2.826.0.1.3680043.8.498.9",
-                    "volumes": [VOLUME_EXAMPLE],
-                    "derived_roles": {},
-                    "missing_roles": ["PHASE", "TOF"],
+                    "studies": [
+                        {
+                            "study_instance_uid": "1.2.826.0.1.3680043.8.498.9",
+                            "missing_roles": ["PHASE", "TOF"],
+                            "derived_roles": {},
+                            "duplicate_instances": 0,
+                        }
+                    ],
+                    "series": [SERIES_EXAMPLE],
+                    "pixels_read": True,
                     "ignored_files": 1,
-                    "duplicate_instances": 0,
+                    "damaged_files": [],
                     "research_use_notice": RESEARCH_USE_NOTICE,
                 }
             ]
         }
     )
 
-    study_instance_uid: str
-    volumes: list[ReportedVolume]
-    derived_roles: dict[Role, list[str]] = Field(
-        description="Roles computed from several volumes, and the identifiers of these."
+    study_instance_uid: str | None = Field(
+        description="Null if there are several studies or none; then each series names its own."
     )
-    missing_roles: list[Role]
+    studies: list[ListedStudy]
+    series: list[ListedSeries]
+    pixels_read: bool = Field(description="Whether pixels could add to the evidence.")
     ignored_files: int = Field(description="Files that are not DICOM.")
-    duplicate_instances: int
-    research_use_notice: str = RESEARCH_USE_NOTICE
+    damaged_files: list[str] = Field(
+        description="What is wrong with files that are DICOM; those with a whole header count."
+    )
+    research_use_notice: str
 
     @classmethod
-    def of(cls, study: StudyFacts, detected: DetectedSequences) -> Self:
-        """Show a classified study."""
+    def of(cls, report: ClassificationReport) -> Self:
+        """Show a classification."""
         return cls(
-            study_instance_uid=study.study_instance_uid,
-            volumes=list(reported_volumes(detected)),
-            derived_roles={
-                role: [found.volume.volume_id for found in sources]
-                for role, sources in detected.derived_roles.items()
-            },
-            missing_roles=list(detected.missing_roles),
-            ignored_files=study.ignored_files,
-            duplicate_instances=study.duplicate_instances,
+            study_instance_uid=report.study_instance_uid,
+            studies=list(report.studies),
+            series=list(report.series),
+            pixels_read=report.pixels_read,
+            ignored_files=report.ignored_files,
+            damaged_files=list(report.damaged_files),
+            research_use_notice=report.research_use_notice,
         )

@@ -9,15 +9,19 @@ import typer
 from rich.console import Console
 
 from service import __version__
-from service.bootstrap.local_study import opened_study, read_sequences
+from service.bootstrap.local_study import (
+    classify_folder,
+    opened_study,
+    site_overrides,
+)
 from service.bootstrap.processes import run_api, run_worker
 from service.bootstrap.processes import serve as serve_both
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.entrypoints.cli.demo import run_demo
-from service.entrypoints.cli.views import StageBar, show_findings, show_volumes
+from service.entrypoints.cli.views import StageBar, show_classification, show_findings
 from service.entrypoints.errors_told import errors_told
 from service.settings import Settings
-from service.stages.write_report import reported_volumes
+from service.stages.rule_table import rule_table
 
 app = typer.Typer(
     name="thrombolens",
@@ -66,22 +70,32 @@ def segment(
 def classify(
     study: StudyArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON with all evidence.")] = False,
+    pixels: Annotated[
+        bool, typer.Option(help="Read pixels where headers leave doubt; without, faster.")
+    ] = True,
+    overrides: Annotated[
+        Path | None, typer.Option(help="YAML file of site overrides; see docs/sequences.md.")
+    ] = None,
 ) -> None:
-    """Say what every series is, what would be used and why; reads headers only."""
+    """Say what every series is, what would be used of it and why; nothing is analysed.
+
+    The folder may hold several studies, or none.
+    """
     with errors_told():
         settings = Settings.load()
+        wanted = site_overrides(settings, overrides)
         with opened_study(settings, study) as folder:
-            facts, detected = read_sequences(settings, folder)
-    volumes = [asdict(volume) for volume in reported_volumes(detected)]
-    if not as_json:
-        show_volumes(_out, volumes, detected.missing_roles)
-        return
-    document = {
-        "study_instance_uid": facts.study_instance_uid,
-        "volumes": volumes,
-        "missing_roles": detected.missing_roles,
-    }
-    typer.echo(json.dumps(document, indent=2))
+            report = classify_folder(settings, folder, wanted, with_pixels=pixels)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=2))
+    else:
+        show_classification(_out, report)
+
+
+@app.command()
+def rules() -> None:
+    """Print the rules of sequence detection as a table in Markdown."""
+    typer.echo(rule_table())
 
 
 @app.command()

@@ -5,11 +5,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from service.domain.classification_report import (
+    ClassificationReport,
+    ListedSeries,
+    ListedVolume,
+)
 from service.domain.report import RESEARCH_USE_NOTICE
-from service.domain.sequence import Role
 
 
 class StageBar:
@@ -71,22 +76,49 @@ def _findings_table(findings: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
-def show_volumes(
-    console: Console, volumes: Iterable[Mapping[str, Any]], missing_roles: Iterable[Role]
-) -> None:
+def show_classification(console: Console, report: ClassificationReport) -> None:
     """Print each volume with its label, and what it is used for or why not."""
-    table = Table("series", "description", "split", "slices", "label", "sure", "used as / because")
-    for volume in volumes:
-        table.add_row(
-            str(volume["series_number"]),
-            volume["series_description"],
-            " ".join(f"{key}={value}" for key, value in volume["split"].items()),
-            str(volume["slices"]),
-            volume["label"],
-            f"{volume['confidence']:.2f}",
-            f"{volume['role']}: {volume['role_reason']}"
-            if volume["role"]
-            else f"{volume['rejection_code']}: {volume['rejection_detail']}",
-        )
-    console.print(table)
-    console.print(f"Missing roles: {', '.join(missing_roles) or 'none'}")
+    for study in report.studies:
+        console.print(f"Study {study.study_instance_uid}", style="bold", markup=False)
+        members = [
+            series
+            for series in report.series
+            if series.study_instance_uid == study.study_instance_uid
+        ]
+        console.print(_volumes_table(members))
+        console.print(f"Missing roles: {', '.join(study.missing_roles) or 'none'}")
+    if not report.studies:
+        console.print(f"No DICOM instance in {report.ignored_files} files")
+    for damage in report.damaged_files:
+        console.print(f"DAMAGED_FILE: {damage}", markup=False, style="yellow")
+    if not report.pixels_read:
+        console.print("Headers only: no pixel was read")
+    console.print(RESEARCH_USE_NOTICE, style="bold yellow")
+
+
+def _volumes_table(series: Iterable[ListedSeries]) -> Table:
+    table = Table(
+        *("series", "description", "split", "slices", "label", "sure", "because"),
+        "used as / not used because",
+    )
+    for member in series:
+        for volume in member.volumes:
+            table.add_row(
+                *(str(member.series_number), escape(member.series_description)),
+                escape(" ".join(f"{key}={value}" for key, value in volume.split.items())),
+                str(volume.slices),
+                *(volume.label, f"{volume.confidence:.2f}"),
+                escape(_strongest(volume)),
+                escape(
+                    f"{volume.role}: {volume.role_reason}"
+                    if volume.role
+                    else f"{volume.reason_code}: {volume.reason}"
+                ),
+            )
+    return table
+
+
+def _strongest(volume: ListedVolume) -> str:
+    """Return the strongest votes for the label, as few as people read."""
+    own = [vote for vote in volume.evidence if vote.label == volume.label and vote.weight > 0]
+    return ", ".join(f"{vote.rule_id} ({vote.attribute})" for vote in own[:2])
