@@ -86,11 +86,11 @@ def _csa_values(header: bytes, name: str) -> list[str]:
     offset = 16
     for _ in range(elements):
         found = header[offset : offset + 64].split(b"\0", 1)[0].decode("latin-1")
-        (count,) = struct.unpack_from("<i", header, offset + 76)
+        (count,) = struct.unpack_from("<I", header, offset + 76)
         offset += 84
         values = []
         for _ in range(count):
-            (length,) = struct.unpack_from("<i", header, offset + 4)
+            (length,) = struct.unpack_from("<I", header, offset + 4)
             offset += 16
             values.append(header[offset : offset + length].split(b"\0", 1)[0].decode("latin-1"))
             offset += (length + 3) // 4 * 4

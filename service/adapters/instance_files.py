@@ -4,11 +4,13 @@ import hashlib
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
@@ -125,13 +127,12 @@ def read_instance(path: Path, *, max_bytes: int, headers_only: bool = False) -> 
         if not has_preamble and start[:2] not in _BARE_STARTS:
             return None
         _check_size(path.stat().st_size, max_bytes)
-        source: BinaryIO = stream if headers_only else BytesIO(start + stream.read())
-        with disable_value_validation():
+        with _source(stream, headers_only) as source, disable_value_validation():
             _check_size(_inflated_size(source, has_preamble, max_bytes), max_bytes)
             dataset = _parse_or_none(source, headers_only)
             if dataset is None:
                 if has_preamble:
-                    raise TruncatedFileError("a DICOM file ends inside its header")
+                    raise TruncatedFileError(_early_end(source))
                 return None
             try:
                 return _instance(path, source, dataset, headers_only)
@@ -141,10 +142,31 @@ def read_instance(path: Path, *, max_bytes: int, headers_only: bool = False) -> 
                 ) from error
 
 
+@contextmanager
+def _source(stream: BinaryIO, headers_only: bool) -> Iterator[BinaryIO]:
+    """Yield the content of a file: all of it, or mapped, so that only its header is ever read."""
+    if not headers_only:
+        stream.seek(0)
+        yield BytesIO(stream.read())
+        return
+    with mmap(stream.fileno(), 0, access=ACCESS_READ) as mapped:
+        yield cast("BinaryIO", mapped)
+
+
 def read_dataset(path: Path) -> Dataset:
-    """Read one file that `read_instance` has accepted, with its pixels."""
+    """Read one file of which `read_instance` has read the header at least, with its pixels.
+
+    Raises
+    ------
+    TruncatedFileError
+        If it cannot be read to its end; pixels may be fewer than promised all the same.
+    """
+    source = BytesIO(path.read_bytes())
     with disable_value_validation():
-        return _parse(BytesIO(path.read_bytes()))
+        dataset = _parse_or_none(source, headers_only=False)
+        if dataset is None:
+            raise TruncatedFileError(_early_end(source))
+        return dataset
 
 
 def _check_size(size: int, max_bytes: int) -> None:
@@ -208,6 +230,14 @@ def _parse_or_none(source: BinaryIO, headers_only: bool) -> Dataset | None:
         return None
 
 
+def _early_end(source: BinaryIO) -> str:
+    """Say where a file ends that cannot be read as a whole, and whose it is if that is known."""
+    header = _parse_or_none(source, headers_only=True)
+    if header is None or _is_directory(header):
+        return "a DICOM file ends inside its header"
+    return f"instance {header.SOPInstanceUID} ends inside its data"
+
+
 def _is_directory(dataset: Dataset) -> bool:
     return dataset.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
 
@@ -258,9 +288,10 @@ def _instance(
 
 def _digest(source: BinaryIO, headers_only: bool) -> str:
     """Return the digest of what was read: all of it, or up to where the parser has stopped."""
-    end = source.tell() if headers_only else -1
+    end = source.tell()
     source.seek(0)
-    return hashlib.sha256(source.read(end)).hexdigest()
+    read = source.read(end) if headers_only else source.read()
+    return hashlib.sha256(read).hexdigest()
 
 
 def _is_own_output(dataset: Dataset) -> bool:

@@ -1,11 +1,22 @@
 """Site overrides as a YAML file, checked when it is read."""
 
 import re
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from service.adapters.header_facts import KNOWN_ATTRIBUTES
 from service.domain.errors import InvalidOverridesError
@@ -13,7 +24,19 @@ from service.domain.override import Condition, SiteOverride
 from service.domain.sequence import Role, SequenceLabel
 
 NEVER = "NEVER"
-_Scalar = str | int | float
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class _Loader(yaml.BaseLoader):
+    """Reads every scalar as the text that was written (``YES`` is no truth value), no key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            problem = f"the key {twice} is used twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 class _Entry(BaseModel):
@@ -23,12 +46,12 @@ class _Entry(BaseModel):
 
 
 class _Condition(_Entry):
-    equals: _Scalar | None = None
-    one_of: list[_Scalar] = []
-    contains: str | None = None
-    regex: str | None = None
-    min: float | None = None
-    max: float | None = None
+    equals: _Text | None = None
+    one_of: Annotated[list[_Text], Field(min_length=1)] | None = None
+    contains: _Text | None = None
+    regex: Annotated[str, Field(min_length=1)] | None = None
+    min: FiniteFloat | None = None
+    max: FiniteFloat | None = None
 
     @field_validator("regex")
     @classmethod
@@ -40,22 +63,29 @@ class _Condition(_Entry):
                 raise ValueError(f"no regular expression: {exc}") from exc
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        """Take a text alone as what the attribute equals."""
+        return {"equals": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _says_something(self) -> "_Condition":
         if not self.model_fields_set:
             raise ValueError("needs one of equals, one_of, contains, regex, min, max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"nothing lies between min {self.min:g} and max {self.max:g}")
         return self
 
     def as_condition(self, attribute: str) -> Condition:
-        wanted = [*([] if self.equals is None else [self.equals]), *self.one_of]
-        texts = tuple(each if isinstance(each, str) else f"{each:g}" for each in wanted)
-        return Condition(attribute, texts, self.contains, self.regex, self.min, self.max)
+        wanted = (*([] if self.equals is None else [self.equals]), *(self.one_of or []))
+        return Condition(attribute, wanted, self.contains, self.regex, self.min, self.max)
 
 
 class _Override(_Entry):
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
     why: str = ""
-    match: Annotated[dict[str, _Scalar | _Condition], Field(min_length=1)]
+    match: Annotated[dict[str, _Condition], Field(min_length=1)]
     label: SequenceLabel | None = None
     role: Role | str | None = None
 
@@ -82,10 +112,7 @@ class _Override(_Entry):
         return SiteOverride(
             override_id=self.id,
             conditions=tuple(
-                (each if isinstance(each, _Condition) else _Condition(equals=each)).as_condition(
-                    attribute
-                )
-                for attribute, each in self.match.items()
+                each.as_condition(attribute) for attribute, each in self.match.items()
             ),
             label=self.label,
             role=Role(self.role) if self.role not in (None, NEVER) else None,
@@ -116,12 +143,25 @@ def read_overrides(path: Path) -> tuple[SiteOverride, ...]:
         the entry and the value.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # The loader makes nothing but texts, lists and mappings.
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - safe, see above
         checked = _File.model_validate(content)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         raise InvalidOverridesError(f"{path}: {exc}") from exc
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidOverridesError(f"{path}: {place or 'the file'}: {first['msg']}") from exc
+        raise InvalidOverridesError(f"{path}: {_told(first, content)}") from exc
     return tuple(each.as_override() for each in checked.overrides)
+
+
+def _told(error: ErrorDetails, content: Mapping[str, Any]) -> str:
+    """Say in one line which entry is wrong, where, and what stands there."""
+    place = list(error["loc"])
+    words = [".".join(map(str, place)) or "the file"]
+    if len(place) > 1:
+        entry = content["overrides"][place[1]]
+        name = entry.get("id") if isinstance(entry, dict) else None
+        words += [f"(id {name})"] if name else []
+    wrong = error["input"]
+    given = f", not {wrong!r}" if isinstance(wrong, str) else ""
+    return f"{' '.join(words)}: {error['msg'].removeprefix('Value error, ')}{given}"

@@ -1,11 +1,15 @@
 """What a site knows better: conditions on header facts, and the label or role that follows."""
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
 
 from service.domain.sequence import Role, SequenceLabel
 from service.domain.study import FactValue, PlaneFacts
+
+# Numbers are equal that differ by less, as a share: some are stored in single precision.
+SAME_NUMBER = 1e-7
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class Condition:
     attribute : str
         DICOM keyword, or ``gggg,eeee`` of a private element.
     equals : tuple of str
-        The fact, or one of its values, is one of these; case and accents do not count.
+        The fact, or one of its values, is one of these; case and accents do not count. A number
+        is compared as a number.
     contains : str or None
         This text is in the fact; case and accents do not count.
     regex : str or None
@@ -39,16 +44,16 @@ class Condition:
             return False
         values = fact if isinstance(fact, tuple) else (fact,)
         return any(self._meets(value) for value in values) or self._meets(
-            "\\".join(map(str, values))
+            "\\".join(map(_as_text, values))
         )
 
     def _meets(self, value: str | float) -> bool:
-        text = _folded(_as_text(value))
-        if self.equals and text not in {_folded(each) for each in self.equals}:
+        text = _as_text(value)
+        if self.equals and not any(_is_same(each, value) for each in self.equals):
             return False
-        if self.contains is not None and _folded(self.contains) not in text:
+        if self.contains is not None and _folded(self.contains) not in _folded(text):
             return False
-        if self.regex is not None and not re.search(self.regex, str(value), re.IGNORECASE):
+        if self.regex is not None and not re.search(self.regex, text, re.IGNORECASE):
             return False
         if self.low is None and self.high is None:
             return True
@@ -87,9 +92,19 @@ class SiteOverride:
 
 
 def _as_text(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return value if isinstance(value, str) else f"{value:.15g}"
+
+
+def _is_same(wanted: str, value: str | float) -> bool:
+    if isinstance(value, str):
+        return _folded(wanted) == _folded(value)
+    try:
+        return math.isclose(float(wanted), value, rel_tol=SAME_NUMBER)
+    except ValueError:
+        return False
 
 
 def _folded(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
-    return plain.strip().lower()
+    """Return the text without case and accents; letters of any script stay."""
+    parts = unicodedata.normalize("NFKD", text)
+    return "".join(part for part in parts if not unicodedata.combining(part)).strip().casefold()

@@ -142,15 +142,14 @@ def _candidate(indices: Sequence[int], judged: Sequence[ClassifiedVolume]) -> _C
 def _fitting(
     role: Role, pool: Sequence[_Candidate], chosen: Mapping[Role, _Candidate]
 ) -> list[_Candidate]:
+    """Return what the site wants in the role, and what fits it by its label."""
     wanted = [each for each in pool if each.found.wanted_role is role]
-    if wanted:
-        return wanted
     labels = LABELS_OF_ROLE[role]
     free = [each for each in pool if each.found.wanted_role is None]
     fitting = [each for each in free if each.found.classification.label in labels]
     if role is Role.PHASE:
-        return [each for each in fitting if _belongs(each, chosen.get(Role.SUSC))]
-    return fitting
+        fitting = [each for each in fitting if _belongs(each, chosen.get(Role.SUSC))]
+    return [*wanted, *fitting]
 
 
 def _belongs(phase: _Candidate, magnitude: _Candidate | None) -> bool:
@@ -162,7 +161,15 @@ def _belongs(phase: _Candidate, magnitude: _Candidate | None) -> bool:
 
 
 def _ranked(role: Role, candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], str]:
-    """Return the candidates, best first, and why the first one is."""
+    """Return the candidates, best first, and why the first one is.
+
+    Those that the site wants come before all others, and only vie with each other.
+    """
+    wanted = [each for each in candidates if each.found.wanted_role is role]
+    if 0 < len(wanted) < len(candidates):
+        ranked, reason = _ranked(role, wanted)
+        others = [each for each in candidates if each.found.wanted_role is not role]
+        return [*ranked, *_ranked(role, others)[0]], reason
     criteria = _criteria(role, candidates)
     ranked = sorted(
         candidates,

@@ -49,7 +49,7 @@ _MAGNITUDE_LABELS = (
 
 _DYNAMIC = (
     rule("bold-physics", L.BOLD, 5, PHYSICS,
-         EchoTime=between(10, 70), EchoPlanar=EPI, Excitation=GR, Weighting=one_of("NONE"),
+         EchoTime=between(7, 70), EchoPlanar=EPI, Excitation=GR, Weighting=one_of("NONE"),
          Component=MAGNITUDE),
     rule("bold-type", L.BOLD, 6, SIEMENS, ImageType=one_of("FMRI")),
     rule("bold-words", L.BOLD, 4, NAMES,
@@ -115,6 +115,10 @@ OTHER_RULES = (
     rule("localizer-physics", L.LOCALIZER, 5, PHYSICS,
          RepetitionTime=between(2, 25), LongestEchoTime=between(0.8, 6), Slices=between(1, 7),
          MRAcquisitionType=one_of("2D"), Excitation=GR, EchoPlanar=NOT_EPI),
+    rule("localizer-scout", L.LOCALIZER, 3, PHYSICS,
+         RepetitionTime=between(1.5, 4), LongestEchoTime=between(0.8, 1.8),
+         FlipAngle=between(3, 12), MRAcquisitionType=one_of("3D"), Excitation=GR,
+         EchoPlanar=NOT_EPI),
     rule("localizer-gap", L.LOCALIZER, 3, PHYSICS,
          SliceGap=between(1.8, 50), Slices=between(1, 15), Excitation=GR, EchoPlanar=NOT_EPI),
     rule("exchange-words", L.OTHER_MR, 9, NAMES, Text=matches(words.EXCHANGE)),

@@ -68,7 +68,7 @@ _SPIN_ECHO = (
          EchoPlanar=NOT_EPI, Component=MAGNITUDE),
     rule("t2-3d-physics", L.T2, 4, PHYSICS,
          EchoTime=between(150, 600), RepetitionTime=between(1500, 5000), Excitation=SE,
-         EchoPlanar=NOT_EPI, MRAcquisitionType=one_of("3D"), EchoTrainLength=between(30, 1000)),
+         EchoPlanar=NOT_EPI, MRAcquisitionType=one_of("3D")),
     rule("t2-words", L.T2, 3, NAMES,
          Text=matches(words.T2), Excitation=NOT_GR, EchoPlanar=NOT_EPI, EchoTime=_LONG_ECHO),
     rule("t2-words-alone", L.T2, 3, NAMES,
