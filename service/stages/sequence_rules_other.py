@@ -75,7 +75,7 @@ _DYNAMIC = (
          SequenceName=matches(r"tgse|3dasl")),
     rule("asl-perfusion-type", L.ASL, 6, PHILIPS,
          ImageType=one_of("PERFUSION_FFE", "PERFUSION_SE")),
-    rule("dsc-words", L.DSC, 8, NAMES, Text=matches(words.PERFUSION)),
+    rule("dsc-words", L.DSC, 12, NAMES, Text=matches(words.PERFUSION)),
     rule("dsc-map-words", L.DSC, 9, NAMES, Text=matches(words.PERFUSION_MAP)),
     rule("dsc-contrast", L.DSC, 6, STANDARD, AcquisitionContrast=one_of("PERFUSION")),
     rule("dsc-maps", L.DSC, 9, VENDORS, ImageType=one_of(*_PERFUSION_MAPS)),

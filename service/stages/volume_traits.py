@@ -118,6 +118,7 @@ def volume_traits(volume: VolumeFacts, of_series: Traits) -> dict[str, Trait]:
         "Component": component(plane).value,
         "EchoPlanar": echo_planar(plane),
         "Excitation": _excitation(plane),
+        "BValue": b_value(plane),
         "Weighting": _weighting(plane, of_series["StrongestBValue"]),
         "Direction": direction(plane).value,
         "SeriesPlane": number(plane, "0019,1017"),

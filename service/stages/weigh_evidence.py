@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from service.domain.sequence import Classification, Evidence, SequenceLabel
 from service.domain.study import VolumeFacts
@@ -19,6 +20,7 @@ FRAIL = 0.89
 # Attributes that a header may lack, alone or together: what people wrote is one piece of evidence.
 OMITTABLE = (
     ("SeriesDescription", "ProtocolName", "DerivationDescription"),
+    *((name,) for name in ("SeriesDescription", "ProtocolName")),
     *((name,) for name in ("ImageType", "FrameType", "0021,1175", "2005,140F", "0051,1016")),
     *((name,) for name in ("SequenceName", "PulseSequenceName", "0019,109C", "0019,109E")),
     *((name,) for name in ("2001,1020", "0065,102D", "0065,102B", "Manufacturer")),
@@ -35,6 +37,9 @@ OMITTABLE = (
     *((name,) for name in ("ASLContext", "ASLTechniqueDescription", "2005,1429")),
 )
 
+_Items = tuple[tuple[str, Trait], ...]
+_KEPT = 4096
+
 # Traits that the pixels of a volume add to those of its header.
 PixelTraits = Callable[[VolumeFacts, Classification], Mapping[str, Trait]]
 
@@ -44,6 +49,13 @@ def classify(traits: Traits) -> Classification:
 
     Evidence is in the order of its strength.
     """
+    return _classify(tuple(sorted(traits.items())))
+
+
+# Many volumes of a study have the same traits, and most attributes can go without changing any.
+@lru_cache(maxsize=_KEPT)
+def _classify(items: _Items) -> Classification:
+    traits = dict(items)
     votes = [
         Evidence(rule.rule_id, rule.attribute, finding, rule.label, rule.weight)
         for rule in RULES
@@ -74,7 +86,7 @@ def classify_series(
     """
     of_series = series_traits(volumes)
     poorer = _PoorerSeries(volumes)
-    known: dict[tuple[tuple[str, Trait], ...], Classification] = {}
+    known: dict[_Items, Classification] = {}
     found = []
     for volume in volumes:
         traits = volume_traits(volume, of_series)

@@ -4,13 +4,16 @@ import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from pydicom.uid import EnhancedSRStorage
 
 from service.domain.geometry import Geometry
 from service.domain.job import JobState
+from service.domain.report import RESEARCH_USE_NOTICE
 from service.domain.volume import Volume
 from tests.api import ApiWorld
 from tests.strategies import mr_series, uid, write_instances
@@ -26,27 +29,27 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
         yield world
 
 
-def swi(tmp_path: Path) -> list[Path]:
-    """Write a small susceptibility series as DICOM files."""
+def swi(tmp_path: Path, **attributes: object) -> list[Path]:
+    """Write a small susceptibility series as DICOM files, with these attributes beside its own."""
     grid = Geometry.from_components(
         origin=(0, 0, 0), axes=np.eye(3)[::-1], spacing=(2, 1, 1), shape=(8, 16, 16)
     )
     voxels = np.arange(8 * 16 * 16).reshape(8, 16, 16)
-    series = mr_series(
-        Volume(voxels, grid),
-        SeriesInstanceUID=uid("swi"),
-        SeriesDescription="SWI_Images",
-        Manufacturer="SIEMENS",
-        ImageType=["ORIGINAL", "PRIMARY", "M", "SWI", "NORM", "DIS2D"],
-        ScanningSequence="GR",
-        SequenceName="*swi3d1r",
-        MRAcquisitionType="3D",
-        EchoTime=20.0,
-        RepetitionTime=28.0,
-        FlipAngle=15.0,
-        PatientName="DOE^JANE",
-    )
-    return write_instances(series, tmp_path / "swi")
+    known: dict[str, Any] = {
+        "SeriesInstanceUID": uid("swi"),
+        "SeriesDescription": "SWI_Images",
+        "Manufacturer": "SIEMENS",
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "SWI", "NORM", "DIS2D"],
+        "ScanningSequence": "GR",
+        "SequenceName": "*swi3d1r",
+        "MRAcquisitionType": "3D",
+        "EchoTime": 20.0,
+        "RepetitionTime": 28.0,
+        "FlipAngle": 15.0,
+        "PatientName": "DOE^JANE",
+    }
+    series = mr_series(Volume(voxels, grid), **(known | attributes))
+    return write_instances(series, tmp_path / str(attributes.get("StudyInstanceUID", "swi")))
 
 
 def zipped(paths: list[Path]) -> bytes:
@@ -225,14 +228,103 @@ def test_classify_says_what_would_be_used_and_why(world: ApiWorld, tmp_path: Pat
     answer = world.client.post("/classify", files=files(zipped(swi(tmp_path)), b"read me"))
     assert answer.status_code == 200, answer.text
     view = answer.json()
-    (volume,) = view["volumes"]
-    assert (volume["label"], volume["role"], volume["slices"]) == ("SWI", "SUSC", 8)
-    assert volume["confidence"] > 0.5
-    assert volume["evidence"]
-    assert view["missing_roles"] == ["PHASE", "DWI", "ADC", "FLAIR", "TOF"]
-    assert view["ignored_files"] == 1
+    (series,) = view.pop("series")
+    (volume,) = series.pop("volumes")
+    assert view == {
+        "study_instance_uid": uid("study"),
+        "studies": [
+            {
+                "study_instance_uid": uid("study"),
+                "missing_roles": ["PHASE", "DWI", "ADC", "FLAIR", "TOF"],
+                "derived_roles": {},
+                "duplicate_instances": 0,
+            }
+        ],
+        "pixels_read": True,
+        "ignored_files": 1,
+        "damaged_files": [],
+        "research_use_notice": RESEARCH_USE_NOTICE,
+    }
+    assert series == {
+        "series_instance_uid": uid("swi"),
+        "study_instance_uid": uid("study"),
+        "series_number": 1,
+        "series_description": "SWI_Images",
+        "modality": "MR",
+        "instances": 8,
+    }
+    evidence, confidence = volume.pop("evidence"), volume.pop("confidence")
+    assert volume == {
+        "label": "SWI",
+        "role": "SUSC",
+        "reason": None,
+        "reason_code": None,
+        "role_reason": "the only one",
+        "override_id": None,
+        "volume_id": uid("swi"),
+        "split": {},
+        "slices": 8,
+    }
+    assert 0.5 < confidence <= 1
+    assert {"rule_id", "attribute", "value", "label", "direction", "weight"} == set(evidence[0])
+    weights = [abs(vote["weight"]) for vote in evidence]
+    assert weights == sorted(weights, reverse=True)
     assert "DOE" not in answer.text
     assert world.left_over() == []
+
+
+def test_classify_may_look_at_headers_alone(world: ApiWorld, tmp_path: Path) -> None:
+    cut = [path.read_bytes()[:-200] for path in swi(tmp_path)]
+    with_pixels = world.client.post("/classify", files=files(*cut)).json()
+    without = world.client.post("/classify?pixels=false", files=files(*cut)).json()
+    assert (with_pixels["pixels_read"], without["pixels_read"]) == (True, False)
+    assert (len(with_pixels["damaged_files"]), without["damaged_files"]) == (8, [])
+    assert [series["volumes"][0]["role"] for series in without["series"]] == ["SUSC"]
+    answer = world.client.post("/classify?pixels=perhaps", files=files(*cut))
+    assert answer.status_code == 422
+
+
+def test_classify_takes_several_studies(world: ApiWorld, tmp_path: Path) -> None:
+    paths = [
+        *swi(tmp_path, StudyInstanceUID="1.2.9", SeriesInstanceUID="1.2.9.1"),
+        *swi(tmp_path, StudyInstanceUID="1.2.7", SeriesInstanceUID="1.2.7.1", PatientID="OTHER"),
+    ]
+    contents = [path.read_bytes() for path in paths]
+    answer = world.client.post("/classify", files=files(*contents))
+    assert answer.status_code == 200, answer.text
+    view = answer.json()
+    assert view["study_instance_uid"] is None
+    assert [study["study_instance_uid"] for study in view["studies"]] == ["1.2.7", "1.2.9"]
+    assert [
+        (series["study_instance_uid"], series["series_instance_uid"], series["volumes"][0]["role"])
+        for series in view["series"]
+    ] == [("1.2.7", "1.2.7.1", "SUSC"), ("1.2.9", "1.2.9.1", "SUSC")]
+
+
+def test_classify_says_of_dicom_without_images_that_it_is_none(
+    world: ApiWorld, tmp_path: Path
+) -> None:
+    report, *_ = swi(tmp_path, SOPClassUID=EnhancedSRStorage, Modality="SR")
+    answer = world.client.post("/classify", files=files(report.read_bytes()))
+    assert answer.status_code == 200, answer.text
+    (series,) = answer.json()["series"]
+    (volume,) = series["volumes"]
+    assert (series["modality"], series["instances"]) == ("SR", 1)
+    assert (volume["label"], volume["role"], volume["slices"]) == ("NON_IMAGE", None, 0)
+    assert volume["reason_code"] == "NOT_AN_MR_IMAGE"
+    assert EnhancedSRStorage in volume["reason"]
+    assert "SUSC" in answer.json()["studies"][0]["missing_roles"]
+
+
+def test_classify_obeys_the_overrides_of_the_site(tmp_path: Path) -> None:
+    overrides = tmp_path / "site.yaml"
+    overrides.write_text(
+        "version: 1\noverrides:\n- {id: old, match: {ImageType: SWI}, role: NEVER}"
+    )
+    with ApiWorld(tmp_path, sequence_overrides=overrides) as world:
+        answer = world.client.post("/classify", files=files(zipped(swi(tmp_path))))
+    (volume,) = answer.json()["series"][0]["volumes"]
+    assert (volume["override_id"], volume["reason_code"]) == ("old", "SITE_OVERRIDE")
 
 
 @pytest.mark.parametrize(
@@ -247,7 +339,23 @@ def test_classify_refuses_what_is_no_study(
 def test_classify_names_a_truncated_file(world: ApiWorld, tmp_path: Path) -> None:
     whole = swi(tmp_path)[0].read_bytes()
     answer = world.client.post("/classify", files=files(whole[:-200]))
-    assert_problem(answer, 422, "TRUNCATED_FILE")
+    assert answer.status_code == 200, answer.text
+    view = answer.json()
+    (damage,) = view["damaged_files"]
+    assert uid(uid("swi"), 0) in damage
+    assert "312 of 512 bytes" in damage
+    (series,) = view["series"]
+    assert series["volumes"][0]["label"] == "SWI"
+    assert series["volumes"][0]["reason_code"] == "TOO_FEW_SLICES"
+
+
+def test_classify_names_what_is_left_of_a_header(world: ApiWorld, tmp_path: Path) -> None:
+    start = swi(tmp_path)[0].read_bytes()[:400]
+    answer = world.client.post("/classify", files=files(start))
+    assert answer.status_code == 200, answer.text
+    view = answer.json()
+    assert view["damaged_files"] == ["a DICOM file ends inside its header"]
+    assert (view["study_instance_uid"], view["studies"], view["series"]) == (None, [], [])
 
 
 def test_models_are_listed_with_what_was_measured(world: ApiWorld) -> None:
