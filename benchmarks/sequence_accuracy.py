@@ -13,8 +13,9 @@ import csv
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from pydicom import dcmread
@@ -28,6 +29,14 @@ from service.settings import Settings
 
 ALSO_RIGHT = {"DWI_DIRECTIONAL": {"DWI_B0"}, "DIFFUSION_DERIVED": {"NON_IMAGE"}}
 NAMES = ("SeriesDescription", "ProtocolName")
+
+HEAD = """# How often the sequence detector is right
+
+Printed by `python -m benchmarks.sequence_accuracy FOLDER`. A series is right if its volumes have
+just the labels that were given; raw diffusion directions may have their b0 volumes as a second
+label, and stand then in both columns. Numbers in brackets are confidences.
+
+"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,9 @@ def measure(
             for row in rows:
                 strip(folder / row["path"], Path(place) / row["path"])
             folder = Path(place)
-        return [_outcome(folder, row, headers_only, alone) for row in rows]
+        # A study is classified once, not once for each of its series.
+        classified = cache(partial(_classified, headers_only=headers_only))
+        return [_outcome(folder, row, alone, classified) for row in rows]
 
 
 def strip(series: Path, target: Path) -> None:
@@ -88,10 +99,15 @@ def _remove_what_archives_drop(dataset: Dataset, element: DataElement) -> None:
         del dataset[element.tag]
 
 
-def _outcome(folder: Path, row: dict[str, str], headers_only: bool, alone: bool) -> Outcome:
+def _outcome(
+    folder: Path,
+    row: dict[str, str],
+    alone: bool,
+    classified: Callable[[Path], ClassificationReport],
+) -> Outcome:
     series = folder / row["path"]
     uid = str(dcmread(min(series.iterdir()), stop_before_pixels=True, force=True).SeriesInstanceUID)
-    report = _classified(series if alone else _study(series), headers_only)
+    report = classified(series if alone else _study(series))
     found: dict[str, float] = defaultdict(float)
     for volume in _members(report, uid).volumes:
         found[volume.label] = max(found[volume.label], volume.confidence)
@@ -167,6 +183,7 @@ def main() -> None:
             {"stripped": True, "alone": True, "headers_only": True},
         ),
     )
+    sys.stdout.write(HEAD)
     for title, options in sections:
         sys.stdout.write(told(measure(folder, **options), title) + "\n")
 

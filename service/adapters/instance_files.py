@@ -74,6 +74,8 @@ class InstanceFile:
         Header facts at the top level.
     planes : tuple of PlaneFacts
         Empty if this is no MR image.
+    is_whole : bool
+        Whether the file holds what its header promises, as far as that was looked at.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class InstanceFile:
     patient_id: str | None = field(repr=False)
     facts: Mapping[str, FactValue] = field(repr=False)
     planes: tuple[PlaneFacts, ...] = field(repr=False)
+    is_whole: bool = True
 
     @property
     def is_mr_image(self) -> bool:

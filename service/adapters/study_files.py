@@ -8,7 +8,7 @@ import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -127,7 +127,8 @@ def _read_file(
         raise
     except InputError as damage:
         try:
-            return read(headers_only=True), damage
+            instance = read(headers_only=True)
+            return instance and replace(instance, is_whole=False), damage
         except InputError:
             return None, damage
 
@@ -263,11 +264,14 @@ class StudyCatalogue:
 
 
 def _without_duplicates(found: Iterable[InstanceFile]) -> tuple[list[InstanceFile], int]:
-    """Return one copy of each instance, sorted by UID, and how many copies differed."""
+    """Return one copy of each instance, a whole one if any, and how many copies differed."""
     copies: dict[str, list[InstanceFile]] = defaultdict(list)
     for instance in found:
         copies[instance.sop_instance_uid].append(instance)
-    unique = [min(same, key=lambda copy: copy.digest) for _, same in sorted(copies.items())]
+    unique = [
+        min(same, key=lambda copy: (not copy.is_whole, copy.digest))
+        for _, same in sorted(copies.items())
+    ]
     conflicts = sum(len({copy.digest for copy in same}) - 1 for same in copies.values())
     return unique, conflicts
 

@@ -124,14 +124,15 @@ def _words(trait: Trait) -> tuple[str, ...]:
 
 # Sources.
 STANDARD = "DICOM PS3.3 C.8.3.1 and C.8.13"
-SIEMENS = "dcm2niix notes on Siemens"
-GE = "dcm2niix notes on GE"
-PHILIPS = "dcm2niix notes on Philips"
-UIH = "dcm2niix notes on UIH"
-CANON = "dcm2niix notes on Canon"
-VENDORS = "dcm2niix notes on several vendors"
-PHYSICS = "domain knowledge"
-NAMES = "usual names of series, several languages"
+_NOTES = "github.com/rordenlab/dcm2niix"
+SIEMENS = f"{_NOTES}/Siemens"
+GE = f"{_NOTES}/GE"
+PHILIPS = f"{_NOTES}/Philips"
+UIH = f"{_NOTES}/UIH"
+VENDORS = _NOTES
+# Set by hand, and checked on the header patterns of the tests.
+PHYSICS = "physics of MR; tests/header_patterns"
+NAMES = "names of series; tests/header_patterns"
 
 # Tests that many rules share.
 GR = one_of("GR")

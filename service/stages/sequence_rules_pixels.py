@@ -15,7 +15,7 @@ from service.stages.sequence_rule import (
     rule,
 )
 
-PIXELS = "contrast of the tissues, measured on images"
+PIXELS = "measured on images; pixel_traits"
 _BRIGHT, _DARK = one_of("BRIGHT"), one_of("DARK")
 _NO_PHASE_LABELS = (L.SWI, L.T2STAR, L.TOF, L.FLAIR, L.T1, L.T2, L.DWI, L.DWI_DIRECTIONAL, L.ADC)
 _DARK_FLUID_LABELS = (L.FLAIR, L.DWI, L.DWI_DIRECTIONAL, L.EADC, L.T1)

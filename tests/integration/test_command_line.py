@@ -166,7 +166,7 @@ def test_classify_of_a_folder_without_dicom_is_an_answer(run: Command, tmp_path:
     assert document["ignored_files"] == 1
     shown = run("classify", tmp_path / "letters")
     assert shown.exit_code == 0
-    assert "No DICOM instance in 1 files" in shown.stdout.splitlines()
+    assert "No DICOM instance; files that are not DICOM: 1" in shown.stdout.splitlines()
 
 
 def test_classify_without_pixels_reads_none(run: Command, study: Path) -> None:

@@ -1,78 +1,44 @@
 """Real series of six vendors: labels, roles, geometry and pixels."""
 
-import csv
 import re
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 
+from benchmarks.sequence_accuracy import measure
 from service.adapters.study_files import StudyFolder
-from service.domain.errors import NoMagneticResonanceError
 from service.domain.geometry import Geometry
-from service.domain.sequence import Role, SequenceLabel
+from service.domain.sequence import Role
 from service.domain.study import DetectedSequences
 from service.stages.assemble_volume import Assembled, assemble_volume, geometric_mean
+from service.stages.assign_roles import MIN_CONFIDENCE
 from service.stages.detect_sequences import detect_sequences
 
 pytestmark = pytest.mark.real_data
 
 MAX_SLICES = 10_000
-# Labels that a series of these may carry beside its own: raw directions their b0 volumes; a
-# colour map of anisotropy is no image of grey levels.
-ALSO_ALLOWED = {
-    SequenceLabel.DWI_DIRECTIONAL: {SequenceLabel.DWI_B0},
-    SequenceLabel.DIFFUSION_DERIVED: {SequenceLabel.NON_IMAGE},
-}
 # Studies that lie in sub-folders which must be read one at a time: they share their instances.
 ONE_BY_ONE = "flair_noise_transfer_syntaxes"
 
 
-def study_folder(series_folder: Path) -> Path:
-    return series_folder if series_folder.parent.name == ONE_BY_ONE else series_folder.parent
+@pytest.mark.parametrize("headers_only", [False, True], ids=["pixels", "headers"])
+@pytest.mark.parametrize("alone", [False, True], ids=["study", "series"])
+def test_labels_of_all_series(shared_data: Path, alone: bool, headers_only: bool) -> None:
+    outcomes = measure(shared_data, alone=alone, headers_only=headers_only)
+    assert len(outcomes) == 54
+    assert [outcome for outcome in outcomes if not outcome.is_right] == []
 
 
-@cache
-def detected_in(folder: Path) -> DetectedSequences | None:
-    """Sequences of the study in this folder; None if it has no MR image."""
-    try:
-        study = StudyFolder.read(folder, max_slices=MAX_SLICES)
-    except NoMagneticResonanceError:
-        return None
-    return detect_sequences(study.facts)
-
-
-def labels_found(series_folder: Path) -> set[SequenceLabel]:
-    """Labels of the volumes of the series in this folder, detected inside its study."""
-    first = dcmread(min(series_folder.iterdir()), stop_before_pixels=True)
-    found = detected_in(study_folder(series_folder))
-    if found is None:
-        return {SequenceLabel.NON_IMAGE}
-    return {
-        volume.classification.label
-        for volume in found.volumes
-        if volume.volume.series.series_instance_uid == first.SeriesInstanceUID
-    }
-
-
-def expected_labels(shared_data: Path) -> Iterator[tuple[Path, set[SequenceLabel]]]:
-    with (shared_data / "labels.csv").open(encoding="utf-8") as table:
-        for row in csv.DictReader(table):
-            labels = {SequenceLabel(label) for label in row["labels"].split(";")}
-            yield shared_data / row["path"], labels
-
-
-def test_labels_of_all_series(shared_data: Path) -> None:
-    wrong = {}
-    for folder, expected in expected_labels(shared_data):
-        found = labels_found(folder)
-        allowed = expected.union(*(ALSO_ALLOWED.get(label, set()) for label in expected))
-        if not expected <= found <= allowed:
-            wrong[folder.name] = f"{sorted(found)} instead of {sorted(expected)}"
-    assert not wrong
+@pytest.mark.parametrize("headers_only", [False, True], ids=["pixels", "headers"])
+def test_labels_without_names_and_private_elements(shared_data: Path, headers_only: bool) -> None:
+    outcomes = measure(shared_data, stripped=True, headers_only=headers_only)
+    wrong = [outcome for outcome in outcomes if not outcome.is_right]
+    assert len(wrong) <= 0.15 * len(outcomes)
+    for outcome in wrong:
+        unexpected = outcome.found.keys() - outcome.expected
+        assert all(outcome.found[label] < MIN_CONFIDENCE for label in unexpected), outcome
 
 
 def detected(folder: Path) -> tuple[StudyFolder, DetectedSequences]:

@@ -227,3 +227,18 @@ def test_a_deflated_file_counts_as_inflated_even_where_only_headers_are_read(
         look(tmp_path, headers_only=True, max_file_bytes=limit)
     enough = look(tmp_path, headers_only=True, max_file_bytes=limit + 100_000)
     assert [len(series.planes) for series in series_of(enough)] == [1]
+
+
+@pytest.mark.parametrize("whole_first", [True, False])
+def test_of_two_copies_the_whole_one_counts(tmp_path: Path, whole_first: bool) -> None:
+    series = mr_series(volume())
+    whole, damaged = (tmp_path / name for name in ("ab" if whole_first else "ba"))
+    write_instances(series, whole)
+    for path in write_instances(series, damaged):
+        # Another digest, smaller for some of the five and larger for others.
+        cut(path, 20)
+    catalogue = look(tmp_path)
+    assert len(catalogue.damaged_files) == 5
+    (study,) = catalogue.studies
+    datasets = study.datasets(study.facts.series[0].series_instance_uid)
+    assert all(len(dataset.PixelData) > 8 for dataset in datasets)

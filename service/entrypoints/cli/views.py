@@ -16,6 +16,8 @@ from service.domain.classification_report import (
 )
 from service.domain.report import RESEARCH_USE_NOTICE
 
+SHOWN_VOTES = 3
+
 
 class StageBar:
     """A progress bar that moves from stage to stage; takes the place of ``Progress``."""
@@ -88,7 +90,7 @@ def show_classification(console: Console, report: ClassificationReport) -> None:
         console.print(_volumes_table(members))
         console.print(f"Missing roles: {', '.join(study.missing_roles) or 'none'}")
     if not report.studies:
-        console.print(f"No DICOM instance in {report.ignored_files} files")
+        console.print(f"No DICOM instance; files that are not DICOM: {report.ignored_files}")
     for damage in report.damaged_files:
         console.print(f"DAMAGED_FILE: {damage}", markup=False, style="yellow")
     if not report.pixels_read:
@@ -97,28 +99,36 @@ def show_classification(console: Console, report: ClassificationReport) -> None:
 
 
 def _volumes_table(series: Iterable[ListedSeries]) -> Table:
-    table = Table(
-        *("series", "description", "split", "slices", "label", "sure", "because"),
-        "used as / not used because",
-    )
+    """Return one row a volume; what its label rests on stands below what is done with it."""
+    table = Table("series", "slices", "label", "sure", "used as, or not used because; label by")
+    for column in table.columns:
+        column.overflow = "fold"
     for member in series:
         for volume in member.volumes:
             table.add_row(
-                *(str(member.series_number), escape(member.series_description)),
-                escape(" ".join(f"{key}={value}" for key, value in volume.split.items())),
+                escape(_name(member, volume)),
                 str(volume.slices),
-                *(volume.label, f"{volume.confidence:.2f}"),
-                escape(_strongest(volume)),
-                escape(
-                    f"{volume.role}: {volume.role_reason}"
-                    if volume.role
-                    else f"{volume.reason_code}: {volume.reason}"
-                ),
+                volume.label,
+                f"{volume.confidence:.2f}",
+                escape(f"{_use(volume)}\n{_strongest(volume)}".strip()),
             )
     return table
 
 
+def _name(series: ListedSeries, volume: ListedVolume) -> str:
+    number = "-" if series.series_number is None else str(series.series_number)
+    split = [f"{key}={value}" for key, value in volume.split.items()]
+    return " ".join([number, series.series_description, *split])
+
+
+def _use(volume: ListedVolume) -> str:
+    if volume.role:
+        return f"{volume.role}: {volume.role_reason}"
+    return f"{volume.reason_code}: {volume.reason}"
+
+
 def _strongest(volume: ListedVolume) -> str:
-    """Return the strongest votes for the label, as few as people read."""
+    """Return the strongest votes for the label, as many as people read."""
     own = [vote for vote in volume.evidence if vote.label == volume.label and vote.weight > 0]
-    return ", ".join(f"{vote.rule_id} ({vote.attribute})" for vote in own[:2])
+    told = [f"{vote.rule_id} ({vote.attribute} {vote.value})" for vote in own[:SHOWN_VOTES]]
+    return f"by {', '.join(told)}" if told else ""
