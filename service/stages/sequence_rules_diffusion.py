@@ -38,6 +38,10 @@ _TENSOR_MAPS = ("FA", "COLFA", "RA", "VR", "GFA", "TENSOR", "FRACTIONAL_ANISO", 
 _DIRECTIONS = (
     rule("dwi-direction", L.DWI_DIRECTIONAL, 6, STANDARD,
          Direction=one_of("DIRECTIONAL"), Weighting=one_of("WEIGHTED", "UNKNOWN")),
+    # Traces call themselves derived and TRACEW; what the scanner measured has one direction each.
+    rule("dwi-raw-type", L.DWI_DIRECTIONAL, 9.5, SIEMENS,
+         ImageType=one_of("ORIGINAL"), SeriesImageType=one_of("DIFFUSION"), Weighting=_UNKNOWN,
+         Direction=none_of("ISOTROPIC"), Description=lacks(words.TRACE)),
     rule("dwi-many-volumes", L.DWI_DIRECTIONAL, 5, PHYSICS,
          Repeats=_MANY, Weighting=_WEIGHTED, Direction=none_of("ISOTROPIC"), ImageType=_NO_MAP),
     rule("dwi-many-unknown", L.DWI_DIRECTIONAL, 4, PHYSICS,

@@ -34,7 +34,7 @@ SUSCEPTIBILITY_RULES = (
          Text=matches(words.SUSCEPTIBILITY), Excitation=NOT_SE, Component=MAGNITUDE,
          Weighting=one_of("NONE")),
     rule("swi-sequence", L.SWI, 3, VENDORS,
-         SequenceName=matches(r"swi|swan|fsbb"), Component=MAGNITUDE),
+         SequenceName=matches(r"\bswi(p|\d|\b)|swan|fsbb"), Component=MAGNITUDE),
     rule("swi-magnitude-sequence-type", L.T2STAR, 5, SIEMENS,
          SequenceName=matches(r"\bswi3d"), ImageType=one_of("M"),
          SeriesImageType=none_of("SWI", "MNIP"),

@@ -48,7 +48,7 @@ FIBRES = whole_words(
 SUSCEPTIBILITY = (
     whole_words(
         *(r"swi\d?d?", "swip", "swan", "eswan", "swim", "fsbb", "bsi", "veno?bold", "ven bold"),
-        *(r"sus[cz]\w*", r"suscet\w*"),
+        *("susc", r"sus[cz]ept\w*", r"suscet\w*"),
     )
     + "|swi3d"
 )
@@ -62,7 +62,13 @@ T2_STAR = r"\bt2 ?\*|" + whole_words(
     *(r"h(ae|e|a)mo\w*", r"h(a|e|ae)morr?h?ag\w*", r"emorrag\w*", r"microbl\w*", r"blut\w*"),
     *("sangrado", "sangramento", r"bloeding\w*", r"saign\w*", "medic", "merge", "aspire"),
     *("gre t2", "t2 gre", r"gre ?2d t2\w*", "t2w? ffe", "ffe t2w?", "t2 fl", "mgre", "megre"),
-    *("me ?gre", "t2w? (fl2d|flash|gradient|merge|eg|ge)", "echo de gradient"),
+    *(
+        "me ?gre",
+        "t2s",
+        "(t2)?m ?ffe",
+        "t2w? (fl2d|flash|gradient|merge|eg|ge)",
+        "echo de gradient",
+    ),
 )
 T2_STAR_EPI = r"\bt2 ?\*|" + whole_words(r"t2 ?(star|stern|etoile)", r"h(ae|e|a)mo\w*")
 PHASE = (
@@ -130,13 +136,20 @@ SPIN_LABELLING = whole_words(
 
 # Everything else.
 FIELD_MAP = whole_words(
-    *(r"fld ?map\w*", r"\w*field ?map\w*", "gre field", r"b[01] ?map\w*", r"fmap\w*", r"shim\w*"),
+    *(
+        r"fld ?map\w*",
+        r"\w*field ?map\w*",
+        "gre field",
+        r"b[01] ?(map|shim|amp)\w*",
+        r"fmap\w*",
+        r"shim\w*",
+    ),
     *(r"feldkarte\w*", "carte de champ", "mapa de campo", "mappa di campo", "tfl b1map"),
 )
 B0 = whole_words("b0(?! ?(dwi|dti|diff))")
 BLIP_REVERSED = whole_words(
     *("se ?epi", r"spin ?echo ?field\w*", r"topup\w*", r"dist(ortion)? ?corr\w*", r"fmap\w*"),
-    *(r"\w*field ?map\w*", r"distortion\w*", r"blip\w*", "rev ?pe", "pepolar"),
+    *(r"\w*field ?map\w*", r"distortion\w*", r"blip\w*", "rev ?pe", "pepolar", "fm"),
 )
 LOCALIZER = whole_words(
     *(r"locali[sz]\w*", "localizador", "localizzatore", "loc", r"loc ?\d", r"scout\w*", r"aah\w*"),
@@ -149,7 +162,7 @@ SETUP = whole_words(
     *(r"calib\w*", r"asset ?cal\w*", "ref ?scan", "ref(erence)? ?head", r"sense ?ref\w*"),
     *(r"coil ?sens\w*", "cal (head|brain)", "prescan", "senseref", "coca"),
 )
-EXCHANGE = whole_words(r"apt\w*", "cest", "mtc?", "mtr")
+EXCHANGE = without(whole_words(r"apt\w*", "cest", r"mt\d?", "mtc", "mtr", "mgt"), "flair", "tof")
 SPECTRUM = whole_words(
     *("(2d ?)?csi", r"svs\w*", r"spectro\w*", r"phoenix\w*", r"screen ?sav\w*"),
     r"evidence doc\w*",

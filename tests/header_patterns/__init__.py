@@ -11,20 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.config import disable_value_validation
 from pydicom.datadict import dictionary_VM
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import LegacyConvertedEnhancedMRImageStorage
 
 from service.adapters.private_elements import PRIVATE_ELEMENTS
 from service.domain.geometry import Geometry
 from service.domain.sequence import SequenceLabel
 from service.domain.volume import Volume
-from tests.strategies import mr_series, uid
+from tests.strategies import enhanced_mr, mr_series, uid
 
 AXIAL = [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+NAMES = ("SeriesDescription", "ProtocolName", "Manufacturer", "MagneticFieldStrength")
 SLICES = 24
 LOCALIZER_SLICES = 3
 _CREATORS = {
@@ -56,6 +59,35 @@ class Pattern:
         """Whether it is of an MR image, whatever its label."""
         return "SOPClassUID" not in self.header and self.header.get("Modality", "MR") == "MR"
 
+    def volume(self) -> Volume:
+        """Return an empty volume with the slice distance of the header."""
+        gap = self.header.get("SpacingBetweenSlices") or self.header.get("SliceThickness") or 3.0
+        assert isinstance(gap, int | float)
+        is_localizer = self.label is SequenceLabel.LOCALIZER
+        shape = (LOCALIZER_SLICES if is_localizer else SLICES, 2, 2)
+        grid = Geometry.from_components(
+            origin=(0, 0, 0), axes=AXIAL, spacing=(gap, 1, 1), shape=shape
+        )
+        return Volume(np.zeros(shape), grid)
+
+    def legacy_converted(self) -> Dataset:
+        """Return the series as one Legacy Converted Enhanced MR instance (PS3.3 A.70).
+
+        What the enhanced form has no place for stands in the unassigned converted attributes.
+        """
+        image_type = self.header.get("ImageType", ["ORIGINAL", "PRIMARY", "OTHER", "NONE"])
+        attributes: dict[str, Any] = {"ImageType": image_type}
+        attributes |= {key: self.header[key] for key in NAMES if key in self.header}
+        instance = enhanced_mr(self.volume(), **attributes)
+        instance.SOPClassUID = LegacyConvertedEnhancedMRImageStorage
+        instance.file_meta.MediaStorageSOPClassUID = LegacyConvertedEnhancedMRImageStorage
+        converted = Dataset()
+        self._write(converted, unknown_vr=False)
+        instance.SharedFunctionalGroupsSequence[0].UnassignedSharedConvertedAttributesSequence = [
+            converted
+        ]
+        return instance
+
     def instances(self, *, unknown_vr: bool = False) -> list[Dataset]:
         """Return a series with this header.
 
@@ -64,14 +96,7 @@ class Pattern:
         unknown_vr : bool
             Write private elements as UN, as some archives return them.
         """
-        gap = self.header.get("SpacingBetweenSlices") or self.header.get("SliceThickness") or 3.0
-        assert isinstance(gap, int | float)
-        is_localizer = self.label is SequenceLabel.LOCALIZER
-        shape = (LOCALIZER_SLICES if is_localizer else SLICES, 2, 2)
-        grid = Geometry.from_components(
-            origin=(0, 0, 0), axes=AXIAL, spacing=(gap, 1, 1), shape=shape
-        )
-        series = mr_series(Volume(np.zeros(shape), grid))
+        series = mr_series(self.volume())
         for index, instance in enumerate(series):
             # Scanners write what the standard does not allow, such as lower case codes.
             with disable_value_validation():

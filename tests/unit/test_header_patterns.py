@@ -43,6 +43,20 @@ def test_private_elements_are_understood_as_unknown_too(tmp_path: Path, pattern:
     assert classified(tmp_path / "b", pattern, unknown_vr=True) == as_written
 
 
+CONVERTED = [pattern for pattern in PATTERNS if pattern.basis == "composed"]
+
+
+@pytest.mark.parametrize("pattern", CONVERTED, ids=[pattern.name for pattern in CONVERTED])
+def test_label_of_the_same_series_converted_to_one_instance(
+    tmp_path: Path, pattern: Pattern
+) -> None:
+    write_instances([pattern.legacy_converted()], tmp_path)
+    (study,) = StudyCatalogue.read(tmp_path, ReadLimits(1000), headers_only=True).studies
+    (found,) = detect_sequences(study.facts).volumes
+    assert found.classification.label is pattern.label, found.classification.evidence
+    assert len(found.volume.planes) == 24
+
+
 def test_the_table_covers_every_label_and_names_its_sources() -> None:
     names = [pattern.name for pattern in PATTERNS]
     assert len(set(names)) == len(names)
