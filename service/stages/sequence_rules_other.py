@@ -112,7 +112,9 @@ FUNCTION_RULES = (*_DYNAMIC, *_FIELD)
 OTHER_RULES = (
     rule("localizer-type", L.LOCALIZER, 18, STANDARD, ImageType=one_of("LOCALIZER")),
     rule("localizer-ge", L.LOCALIZER, 18, GE, SeriesPlane=between(256, 256)),
-    rule("localizer-words", L.LOCALIZER, 18, NAMES, Text=matches(words.LOCALIZER)),
+    # Functional studies look for regions with localizers of their own, which are echo-planar.
+    rule("localizer-words", L.LOCALIZER, 18, NAMES,
+         Text=matches(words.LOCALIZER), EchoPlanar=NOT_EPI),
     rule("localizer-planes", L.LOCALIZER, 7, PHYSICS,
          Orientations=between(3, 3), Slices=between(1, 30)),
     rule("localizer-physics", L.LOCALIZER, 5, PHYSICS,

@@ -86,6 +86,9 @@ _SPIN_ECHO = (
     rule("pd-words", L.PD, 3, NAMES,
          Text=matches(words.PROTON_DENSITY), EchoPlanar=NOT_EPI,
          EchoTime=between(1, 50)),
+    # An MPRAGE without its pulse is named after both.
+    rule("not-t1-proton-words", L.T1, -9, NAMES,
+         Text=matches(words.without(words.PROTON_DENSITY, r"\bt1", "mp2rage"))),
     rule("not-pd-inversion", L.PD, -6, PHYSICS, InversionTime=between(60, 3500)),
     rule("t1-spin-echo", L.T1, 4.5, PHYSICS,
          RepetitionTime=between(100, 1200), EchoTime=between(1, 40), Excitation=SE,
@@ -127,7 +130,8 @@ _GRADIENT_ECHO = (
     rule("relaxation-map-words", L.OTHER_MR, 9, NAMES, Text=matches(words.RELAXATION_MAP)),
     rule("relaxation-map-type", L.OTHER_MR, 12, PHILIPS,
          ImageType=matches(r"^(MULTI_QMAP|QMAP|(T1|T2|R2)(_STAR)?[ _]?MAP)$")),
-    rule("steady-state-words", L.OTHER_MR, 7, NAMES, Text=matches(words.STEADY_STATE)),
+    rule("steady-state-words", L.OTHER_MR, 7, NAMES,
+         Text=matches(words.STEADY_STATE), Excitation=NOT_SE),
     rule("steady-state-sequence", L.OTHER_MR, 5, SIEMENS,
          SequenceName=matches(r"\b\*?(ci3d|tfi[23]d)")),
 )  # fmt: skip

@@ -129,7 +129,8 @@ VESSEL_RULES = (
     rule("flow-type", L.OTHER_MR, 9, PHILIPS, ImageType=matches(_ANGIO_TYPE), Excitation=NOT_SE),
     rule("flow-words", L.OTHER_MR, 14, NAMES, Text=matches(words.FLOW), EchoPlanar=NOT_EPI),
     # With a contrast agent there is no inflow effect to see.
-    rule("contrast-angio-words", L.OTHER_MR, 14, NAMES, Text=matches(words.CONTRAST_ANGIOGRAPHY)),
+    rule("contrast-angio-words", L.OTHER_MR, 14, NAMES,
+         Text=matches(words.CONTRAST_ANGIOGRAPHY), EchoPlanar=NOT_EPI),
     rule("contrast-angio-physics", L.TOF, -6, PHYSICS,
          RepetitionTime=between(0.5, 9), Excitation=GR, EchoPlanar=NOT_EPI),
 )  # fmt: skip

@@ -81,7 +81,7 @@ TIME_OF_FLIGHT = whole_words(
     *(r"\w*tof\w*", "time of flight", "flugzeit", "temps de vol", "tiempo de vuelo"),
     *("tempo d[io] vol?o", "vluchttijd", "3di mc", "s3di", "willis", "3d inflow", "inflow"),
 )
-ANGIOGRAPHY = whole_words(r"angio\w*", "mra", "arm", r"arter\w*")
+ANGIOGRAPHY = whole_words(r"angio\w*", "mra", r"arter\w*")
 # `min ip` and `mip` of susceptibility-weighted images are something else.
 NOT_BRIGHTEST = r"\bsw|\bmin ?ip|\bswan\b|\bven bold\b"
 PROJECTION = whole_words(
@@ -112,8 +112,13 @@ T1 = whole_words(
 )
 PROTON_DENSITY = whole_words("pdw?", "pd t2", r"proton\w*", "dp")
 STIR = whole_words("stir")
-DOUBLE_INVERSION = whole_words("dir", "double inversion")
-RELAXATION_MAP = whole_words(r"t[12] ?(map\w*|\*? ?maps?)", r"t2 ?\* ?map\w*", r"r2 ?\*?", "mt on")
+DOUBLE_INVERSION = without(
+    whole_words("dir", "double inversion"), r"\d ?dir", r"dir ?\d\d", r"\bdti", "dwi", "diff"
+)
+RELAXATION_MAP = (
+    whole_words(r"t[12] ?(map\w*|\*? ?maps?)", r"t2 ?\* ?map\w*", r"r2 ?(star|map\w*)", "mt on")
+    + r"|\br2 ?\*"
+)
 STEADY_STATE = whole_words(
     *("ciss", r"fiesta\w*", r"trufi\w*", "true ?fisp", "bffe", "balanced", "b ?tfe", "drive"),
 )
@@ -124,7 +129,7 @@ FUNCTIONAL = whole_words(
     *(r"ruhe\w*", "reposo", "riposo", "repouso", "repos"),
 )
 FUNCTIONAL_PLAIN = whole_words("bold", r"\w*fmri", "func", "sbref")
-PERFUSION = whole_words(r"dsc\w*", r"perf\w*", "pwi", r"durchblut\w*")
+PERFUSION = whole_words(r"dsc\w*", "perf", r"perfus\w*", "pwi", r"durchblut\w*")
 PERFUSION_MAP = whole_words(
     *(r"r?cbv\w*", r"r?cbf\w*", r"mtt\w*", r"ttp\w*", "tmax", "time to peak", "mean transit"),
 )
@@ -153,7 +158,7 @@ BLIP_REVERSED = whole_words(
 )
 LOCALIZER = whole_words(
     *(r"locali[sz]\w*", "localizador", "localizzatore", "loc", r"loc ?\d", r"scout\w*", r"aah\w*"),
-    *(r"\w*survey\w*", "smartbrain", r"pilot\w*", r"3 ?plane\w*", "three plane", "planning"),
+    *(r"\w*survey\w*", "smartbrain", r"pilot\w*", r"3 ?plane\w*", "three plane"),
     *(r"3 ?pl(ane)? ?loc", "plan ?scan", "quick ?scan", r"topogram\w*"),
     *(r"lokali\w*", r"ubersicht\w*", r"reperage\w*", "centrage", r"overzicht\w*"),
     *(r"posizion\w*", r"planeam\w*"),
