@@ -9,12 +9,15 @@ from functools import lru_cache
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag
 
 # Representations that mean the same in every data set, apart from its character set.
 _PLAIN_VRS = frozenset(
     "AE AS CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US UT".split()  # noqa: SIM905 - reads as in the standard
 )
+# What decoding raises where the bytes are not what their representation promises.
+UNREADABLE = (ValueError, TypeError, OverflowError, BytesLengthException)
 _CACHED_BYTES = 256
 _CACHED_VALUES = 16_384
 

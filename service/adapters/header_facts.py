@@ -7,11 +7,10 @@ first, so that every plane carries what holds for it. Values that cannot be read
 from collections.abc import Iterable, Mapping
 
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.tag import BaseTag, Tag
 
 from service.adapters.csa_header import csa_diffusion_facts
-from service.adapters.element_values import element_value
+from service.adapters.element_values import UNREADABLE, element_value
 from service.adapters.mosaics import is_mosaic, tiles_of
 from service.adapters.private_elements import PRIVATE_ELEMENTS, plain_value, private_facts
 from service.domain.study import FactValue, PlaneFacts, Vector
@@ -141,7 +140,7 @@ def _read(dataset: Dataset, tag: BaseTag) -> FactValue | None:
     try:
         vr, content = element_value(dataset, tag)
         value = plain_value(content)
-    except (ValueError, TypeError, OverflowError, BytesLengthException):
+    except UNREADABLE:
         return None
     items = value if isinstance(value, tuple) else (value,)
     is_text = any(isinstance(item, str) for item in items)

@@ -56,7 +56,14 @@ _INFLATED_PIECE = 1 << 20
 # What pydicom raises for bytes that are no data set, end inside one, or are damaged.
 _PARSE_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
-    *(NotImplementedError, RecursionError, BytesLengthException, struct.error, zlib.error),
+    *(
+        NotImplementedError,
+        RecursionError,
+        ArithmeticError,
+        BytesLengthException,
+        struct.error,
+        zlib.error,
+    ),
 )
 
 

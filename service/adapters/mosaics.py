@@ -104,7 +104,7 @@ def _uih_layout(dataset: Dataset, facts: Mapping[str, FactValue]) -> _Layout | N
     """Positions of the tiles and their number down and across."""
     count = facts.get(UIH_COUNT)
     frames = find_private(dataset, _UIH_FRAMES)
-    if not isinstance(count, float | int) or frames is None or frames.VR != "SQ":
+    if not isinstance(count, float | int) or count < 1 or frames is None or frames.VR != "SQ":
         return None
     positions = [plain_value(item.get("ImagePositionPatient")) for item in frames.value]
     vectors = [_vector(value) for value in positions if isinstance(value, tuple)]

@@ -5,6 +5,7 @@ archive has dropped the creators, the block that the vendor's scanners use is ta
 an archive has turned into VR UN are bytes, decoded by the VR that the vendor gave them.
 """
 
+import math
 import struct
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from service.adapters.element_values import element_value
+from service.adapters.element_values import UNREADABLE, element_value
 from service.domain.study import FactValue
 
 # Elements that hold the private creators of a group.
@@ -70,9 +71,7 @@ PRIVATE_ELEMENTS = (
     PrivateElement("0019,100C", "SIEMENS MR HEADER", "IS"),  # b-value
     PrivateElement("0019,100D", "SIEMENS MR HEADER", "CS"),  # diffusion directionality
     PrivateElement("0019,100E", "SIEMENS MR HEADER", "FD"),  # diffusion direction
-    PrivateElement("0021,1106", "SIEMENS MR SDI", "LO"),  # ICE dimensions
     PrivateElement("0021,1175", "SIEMENS MR SDI", "CS"),  # image type as text
-    PrivateElement("0051,1016", "SIEMENS MR HEADER", "LO"),  # image type as text
     PrivateElement("0019,1017", "GEMS_ACQU", "SS"),  # plane of the series; 256 is a localizer
     PrivateElement("0019,109C", "GEMS_ACQU", "LO"),  # pulse sequence
     PrivateElement("0019,109E", "GEMS_ACQU", "LO"),  # internal pulse sequence
@@ -84,12 +83,9 @@ PRIVATE_ELEMENTS = (
     PrivateElement("2001,1003", "PHILIPS IMAGING DD 001", "FL"),  # b-value
     PrivateElement("2001,1004", "PHILIPS IMAGING DD 001", "CS"),  # diffusion direction as letter
     PrivateElement("2001,1020", "PHILIPS IMAGING DD 001", "LO"),  # scanning technique
-    PrivateElement("2005,100E", "PHILIPS MR IMAGING DD 001", "FL"),  # scale slope
     PrivateElement("2005,10B0", "PHILIPS MR IMAGING DD 001", "FL"),  # diffusion direction, RL
     PrivateElement("2005,10B1", "PHILIPS MR IMAGING DD 001", "FL"),  # diffusion direction, AP
     PrivateElement("2005,10B2", "PHILIPS MR IMAGING DD 001", "FL"),  # diffusion direction, FH
-    PrivateElement("2005,1412", "PHILIPS MR IMAGING DD 005", "IS"),  # number of the b-value
-    PrivateElement("2005,1413", "PHILIPS MR IMAGING DD 005", "IS"),  # number of the direction
     PrivateElement("2005,1429", "PHILIPS MR IMAGING DD 005", "CS"),  # label or control of ASL
     PrivateElement("0065,1009", "IMAGE PRIVATE HEADER", "FD"),  # UIH b-value, actual
     PrivateElement("0065,100A", "IMAGE PRIVATE HEADER", "FD"),  # UIH b-value, as set
@@ -136,7 +132,10 @@ def _creators(dataset: Dataset, groups: Set[int]) -> dict[int, dict[int, str]]:
 
 
 def _plain(dataset: Dataset, tag: BaseTag, vr: str) -> FactValue | None:
-    _, value = element_value(dataset, tag)
+    try:
+        _, value = element_value(dataset, tag)
+    except UNREADABLE:
+        return None
     return plain_value(decode_unknown(value, vr) if isinstance(value, bytes) else value)
 
 
@@ -171,7 +170,7 @@ def plain_value(value: object) -> FactValue | None:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return float(value)
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return _plain_tuple(list(value))
     return None
@@ -182,5 +181,5 @@ def _plain_tuple(items: list[object]) -> FactValue | None:
         return None
     numbers = tuple(float(item) for item in items if isinstance(item, int | float))
     if len(numbers) == len(items):
-        return numbers
+        return numbers if all(map(math.isfinite, numbers)) else None
     return tuple(str(item).strip("\0 ") for item in items)

@@ -8,12 +8,10 @@ from dataclasses import dataclass, replace
 from service.domain.geometry import Geometry
 from service.domain.sequence import LABELS_OF_ROLE, Role, SequenceLabel
 from service.domain.study import ClassifiedVolume, DetectedSequences, PlaneFacts, Rejection
+from service.stages.exclude_inputs import unfit
 from service.stages.plane_grid import regular_grid
 from service.stages.plane_traits import b_value, image_type, number
 
-MIN_CONFIDENCE = 0.5
-# Trace images of a lower b-value show too little of an infarct (s/mm2).
-MIN_B_VALUE = 500.0
 WANTED_B_VALUE = 1000.0
 # b-values of one shell differ by less, as a share (scanners vary them by direction).
 SHELL_TOLERANCE = 0.06
@@ -23,8 +21,10 @@ WANTED_ECHO_MS_TESLA = 60.0
 FULL_COVERAGE = 0.75
 # Phase belongs to the magnitude of the same echo (ms).
 SAME_ECHO_MS = 0.5
-
-_LABELS = {label for labels in LABELS_OF_ROLE.values() for label in labels}
+# Images of one acquisition are stamped within this time (s); a repeat takes minutes longer.
+SAME_ACQUISITION_S = 60.0
+# b-values up to this factor from the wanted one are as good: 780 to 1280 s/mm2.
+AS_GOOD_B_VALUE = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class _Candidate:
         return self.grid.shape[0] * self.grid.spacing[0]
 
 
+_ACQUISITION_TIMES = ("AcquisitionDateTime", "FrameAcquisitionDateTime", "AcquisitionTime")
 _Criterion = tuple[str, Callable[[_Candidate], float]]
 
 
@@ -76,36 +77,10 @@ def assign_roles(volumes: Sequence[ClassifiedVolume]) -> DetectedSequences:
 
 
 def _judged(found: ClassifiedVolume, among: Sequence[ClassifiedVolume]) -> ClassifiedVolume:
-    """Reject what is no input, not surely one, or the wrong kind of diffusion weighting."""
+    """Reject what may play no role, unless the site gives it one."""
     if found.rejection is not None or found.wanted_role is not None:
         return found
-    label, confidence = found.classification.label, found.classification.confidence
-    rejection = None
-    if label not in _LABELS:
-        rejection = Rejection("NOT_AN_INPUT", f"{label} is no input of the network")
-    elif confidence < MIN_CONFIDENCE:
-        detail = f"{label} with confidence {confidence:.2f}, {MIN_CONFIDENCE} is needed"
-        rejection = Rejection("LOW_CONFIDENCE", detail)
-    elif label in LABELS_OF_ROLE[Role.DWI]:
-        rejection = _wrong_weighting(found, among)
-    return replace(found, rejection=rejection)
-
-
-def _wrong_weighting(
-    found: ClassifiedVolume, among: Sequence[ClassifiedVolume]
-) -> Rejection | None:
-    weighting = b_value(found.volume.planes[0])
-    if weighting is None:
-        series = found.volume.series.series_instance_uid
-        siblings = sum(each.volume.series.series_instance_uid == series for each in among)
-        if siblings > 1:
-            # One of them may be b0, on which an infarct does not show.
-            detail = f"{siblings} volumes of unknown b-value in one series"
-            return Rejection("UNKNOWN_B_VALUE", detail)
-    elif weighting < MIN_B_VALUE:
-        detail = f"b-value {weighting:g}, at least {MIN_B_VALUE:g} s/mm2 is needed"
-        return Rejection("LOW_B_VALUE", detail)
-    return None
+    return replace(found, rejection=unfit(found, among))
 
 
 def _pool(judged: Sequence[ClassifiedVolume]) -> list[_Candidate]:
@@ -156,6 +131,8 @@ def _belongs(phase: _Candidate, magnitude: _Candidate | None) -> bool:
     """Whether the phase is of the same echo and on the same grid as the magnitude."""
     if magnitude is None or not phase.grid.same_grid(magnitude.grid):
         return False
+    if not _of_one_acquisition(phase, magnitude):
+        return False
     echoes = [_echo_time(each) for each in (phase, magnitude)]
     return None in echoes or abs((echoes[0] or 0.0) - (echoes[1] or 0.0)) <= SAME_ECHO_MS
 
@@ -190,6 +167,7 @@ def _criteria(role: Role, candidates: Sequence[_Candidate]) -> list[_Criterion]:
     by_role: dict[Role, list[_Criterion]] = {
         Role.DWI: [("b-value", _b_value_distance), ("measured b-value", _is_calculated)],
         Role.SUSC: [("echo time", _echo_distance)],
+        Role.FLAIR: [("being without contrast agent", _has_contrast_agent)],
     }
     return [
         ("coverage", lambda each: float(each.extent < FULL_COVERAGE * largest)),
@@ -212,8 +190,11 @@ def _plane(candidate: _Candidate) -> PlaneFacts:
 
 def _b_value_distance(candidate: _Candidate) -> float:
     """Ratio to the wanted b-value, as a rounded logarithm; unknown is worst."""
-    weighting = b_value(_plane(candidate))
-    return round(abs(math.log(weighting / WANTED_B_VALUE)), 2) if weighting else math.inf
+    weighting = b_value(_plane(candidate)) or 0.0
+    if weighting <= 0:
+        return math.inf
+    distance = abs(math.log(weighting / WANTED_B_VALUE))
+    return round(distance, 2) if distance > AS_GOOD_B_VALUE else 0.0
 
 
 def _is_calculated(candidate: _Candidate) -> float:
@@ -227,25 +208,45 @@ def _echo_time(candidate: _Candidate) -> float | None:
 
 def _echo_distance(candidate: _Candidate) -> float:
     echo, field = _echo_time(candidate), number(_plane(candidate), "MagneticFieldStrength")
-    if echo is None:
+    if echo is None or echo <= 0 or (field is not None and field <= 0):
         return 0.0
     return round(abs(math.log2(echo * (field or 3.0) / WANTED_ECHO_MS_TESLA)), 1)
 
 
+def _has_contrast_agent(candidate: _Candidate) -> float:
+    return float(bool(_plane(candidate).attributes.get("ContrastBolusAgent")))
+
+
 def _acquisition_time(candidate: _Candidate) -> float:
-    """Time of day as HHMMSS.ffffff, zero where it is unknown."""
+    """Time of day as HHMMSS, zero where it is unknown."""
+    return _time_of_day(candidate, (*_ACQUISITION_TIMES, "SeriesTime")) or 0.0
+
+
+def _time_of_day(candidate: _Candidate, keywords: Sequence[str]) -> float | None:
+    """Return the first of these times as HHMMSS, None without one."""
     attributes = _plane(candidate).attributes
-    for keyword in (
-        "AcquisitionDateTime",
-        "FrameAcquisitionDateTime",
-        "AcquisitionTime",
-        "SeriesTime",
-    ):
+    for keyword in keywords:
         text = str(attributes.get(keyword, ""))
         digits = text[8:] if keyword.endswith("DateTime") else text
         if digits[:6].isdigit():
             return float(digits[:6])
-    return 0.0
+    return None
+
+
+def _of_one_acquisition(one: _Candidate, other: _Candidate) -> bool:
+    """Whether two volumes were acquired at one time, or nothing says that they were not."""
+    times = [_seconds_of_day(each) for each in (one, other)]
+    return None in times or abs((times[0] or 0.0) - (times[1] or 0.0)) <= SAME_ACQUISITION_S
+
+
+def _seconds_of_day(candidate: _Candidate) -> float | None:
+    """Return the time of acquisition in s, None where it is unknown; not that of the series."""
+    time = _time_of_day(candidate, _ACQUISITION_TIMES)
+    if time is None:
+        return None
+    hours, rest = divmod(time, 10_000)
+    minutes, seconds = divmod(rest, 100)
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _settle(

@@ -4,6 +4,7 @@ Sources of the vendor facts: the public notes and issues of dcm2niix, checked on
 table names the vendor. Standard attributes come first, private ones after.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -31,6 +32,8 @@ _TOKEN_KEYS = ("2005,140F", "0021,1175")
 # Siemens names maps after two b-values, such as `ep_b0_1000`: they have none.
 _B_IN_NAME = re.compile(r"_b(\d+)(?![\d_])")
 _B_IN_COMMENT = re.compile(r"\bb=(\d+)", re.IGNORECASE)
+_DIFFUSION_WORD = re.compile(r"dwi|\bdw\b|diff|difu|\bdti|trac|isotrop")
+_B_IN_DESCRIPTION = re.compile(r"\bb ?=? ?(\d{1,4})\b|\b(\d{3,4}) ?b\b")
 # Siemens appends `t` to the name of a trace, `#n` to that of a direction.
 _TRACE_NAME = re.compile(r"_b\d+t")
 _DIRECTION_NAME = re.compile(r"_b\d+#\d")
@@ -78,7 +81,7 @@ def number(plane: PlaneFacts, *keywords: str) -> float | None:
         value = plane.attributes.get(keyword)
         if isinstance(value, tuple) and value:
             value = value[0]
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and math.isfinite(value):
             return float(value)
     return None
 
@@ -142,7 +145,7 @@ def b_value(plane: PlaneFacts) -> float | None:
     GE writes its private element into every image, so it counts in echo-planar ones alone.
     """
     direct = number(plane, *_B_VALUE_KEYS)
-    if direct is not None:
+    if direct is not None and direct >= 0:
         return direct
     biased = number(plane, _GE_B_VALUE_KEY)
     if biased is not None and echo_planar(plane) == "YES":
@@ -151,7 +154,16 @@ def b_value(plane: PlaneFacts) -> float | None:
         found = pattern.search(str(plane.attributes.get(key, "")))
         if found:
             return float(found[1])
-    return None
+    return _b_value_in_name(plane)
+
+
+def _b_value_in_name(plane: PlaneFacts) -> float | None:
+    """Return the b-value that a diffusion series is named after, None if it names several."""
+    text = folded_words([plane.attributes.get("SeriesDescription")])
+    if not _DIFFUSION_WORD.search(text):
+        return None
+    named = {float(first or second) for first, second in _B_IN_DESCRIPTION.findall(text)}
+    return named.pop() if len(named) == 1 else None
 
 
 def direction_vector(plane: PlaneFacts) -> tuple[float, ...] | None:
@@ -159,7 +171,8 @@ def direction_vector(plane: PlaneFacts) -> tuple[float, ...] | None:
     for key in _DIRECTION_KEYS:
         value = plane.attributes.get(key)
         if isinstance(value, tuple) and len(value) == 3:
-            return _rounded_direction(value)
+            numbers = tuple(part for part in value if not isinstance(part, str))
+            return _rounded_direction(numbers) if len(numbers) == len(value) else None
     for keys in _DIRECTION_PARTS:
         parts = tuple(part for key in keys if (part := number(plane, key)) is not None)
         if len(parts) == len(keys) and any(parts):
@@ -167,7 +180,7 @@ def direction_vector(plane: PlaneFacts) -> tuple[float, ...] | None:
     return None
 
 
-def _rounded_direction(vector: tuple[float, ...] | tuple[str, ...]) -> tuple[float, ...] | None:
+def _rounded_direction(vector: tuple[float, ...]) -> tuple[float, ...] | None:
     rounded = tuple(round(float(part), 3) + 0.0 for part in vector)
     return rounded if any(rounded) else None
 
@@ -216,7 +229,8 @@ _HEAD_WORDS = re.compile(
 )
 _OTHER_WORDS = re.compile(
     r"\b(spine|spinal\w*|[ctl] ?spine|hws|bws|lws|cervical\w*|lumb\w*|dors\w*spine|rachis|colonna"
-    r"|columna|coluna|wervel\w*|neck|hals|cou|cuello|collo|pescoco|carot\w*|knee|knie|genou|rodilla"
+    r"|columna|coluna|wervel\w*|neck|hals\w*|karot\w*|tsa|supra ?aort\w*|epi ?aort\w*"
+    r"|cou|cuello|collo|pescoco|carot\w*|knee|knie|genou|rodilla"
     r"|ginocchio|joelho|shoulder|schulter|epaule|hombro|spalla|ombro|liver|leber|foie|higado|fegato"
     r"|figado|abdom\w*|pelvi\w*|becken|bassin|prosta\w*|breast|brust|sein|mama|cardiac|heart|herz"
     r"|coeur|corazon|cuore|hip|hufte|hanche|cadera|anca|wrist|ankle)\b"

@@ -131,8 +131,8 @@ PHILIPS = f"{_NOTES}/Philips"
 UIH = f"{_NOTES}/UIH"
 VENDORS = _NOTES
 # Set by hand, and checked on the header patterns of the tests.
-PHYSICS = "physics of MR; tests/header_patterns"
-NAMES = "names of series; tests/header_patterns"
+PHYSICS = "own judgement, held to tests/header_patterns"
+NAMES = "usage, held to tests/header_patterns"
 
 # Tests that many rules share.
 GR = one_of("GR")

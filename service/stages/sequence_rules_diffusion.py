@@ -49,6 +49,8 @@ _DIRECTIONS = (
     rule("tensor-words", L.DWI_DIRECTIONAL, 5, NAMES,
          Text=matches(words.TENSOR), EchoPlanar=none_of("NO"), Weighting=none_of("B0"),
          Direction=none_of("ISOTROPIC"), ImageType=_NO_MAP),
+    rule("tensor-category", L.DWI_DIRECTIONAL, 2, UIH,
+         Category=matches(r"DTI"), Weighting=one_of("WEIGHTED", "UNKNOWN"), ImageType=_NO_MAP),
     rule("tensor-sequence", L.DWI_DIRECTIONAL, 5, UIH,
          SequenceName=matches(r"epi_dti"), Weighting=none_of("B0"), ImageType=_NO_MAP),
 )  # fmt: skip
@@ -59,7 +61,11 @@ _IMAGES = (
          ImageType=_NO_MAP),
     # GE gives its trace images a direction of zero.
     rule("dwi-no-direction", L.DWI, 4, GE,
-         Direction=one_of("NONE"), Weighting=_WEIGHTED, ImageType=_NO_MAP),
+         Direction=one_of("NONE"), Weighting=_WEIGHTED, ImageType=none_of("DERIVED", *_MAPS)),
+    # A map may keep the b-value of the images that it was made of.
+    rule("dwi-no-direction-derived", L.DWI, 4, GE,
+         Direction=one_of("NONE"), Weighting=_WEIGHTED, ImageType=DERIVED,
+         Text=matches(words.DIFFUSION)),
     rule("dwi-b0", L.DWI_B0, 6, VENDORS, Weighting=one_of("B0"), ImageType=_NO_MAP),
     rule("dwi-b0-words", L.DWI_B0, 10, NAMES,
          BValue=between(0, 50), Text=matches(f"{words.DIFFUSION}|{words.TENSOR}"),
@@ -121,6 +127,9 @@ _COMPUTED = (
          ImageType=one_of("EADC", "EXP_ADC", "EXPONENTIAL", "EXPADC")),
     rule("eadc-exp-type", L.EADC, 30, SIEMENS,
          ImageType=one_of("EXP"), SeriesImageType=one_of("DIFFUSION")),
+    rule("eadc-exp-words", L.EADC, 30, NAMES,
+         Description=matches(r"\bexp\b.*\b(diff|dwi)|\b(diff\w*|dwi)\b.*\bexp\b"),
+         ImageType=DERIVED),
     rule("eadc-words", L.EADC, 30, NAMES, Text=matches(words.EXPONENTIAL)),
     rule("anisotropy-type", L.DIFFUSION_DERIVED, 9, SIEMENS,
          ImageType=one_of(*_TENSOR_MAPS), Weighting=_ANY_DIFFUSION),
@@ -132,7 +141,7 @@ _COMPUTED = (
          Text=matches(words.ANISOTROPY), ImageType=DERIVED),
     rule("colour-anisotropy-words", L.DIFFUSION_DERIVED, 8, NAMES,
          Text=matches(words.COLOUR_ANISOTROPY)),
-    rule("fibres-words", L.DIFFUSION_DERIVED, 7, NAMES,
+    rule("fibres-words", L.DIFFUSION_DERIVED, 16, NAMES,
          Text=matches(words.FIBRES),
          ImageType=DERIVED, SeriesImageType=lacks(r"^(ADC|TRACEW)$")),
 )  # fmt: skip

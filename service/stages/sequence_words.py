@@ -32,26 +32,32 @@ TENSOR = whole_words(
     *(r"\w*dki", "qball", "multishell", r"tracto\w*", r"mb\d? ?diff"),
 )
 ADC = whole_words(
-    *(r"(d|iso|av|s)?adc\w{0,4}", "avdc", "cda", r"dcoeff?", r"apparent\w* diff\w*", "average dc"),
+    *(
+        r"(d|iso|av|s)?adc\w{0,4}",
+        "avdc",
+        "cda",
+        r"dcoeff?",
+        r"(apparent|scheinbar)\w* diff\w*",
+        "average dc",
+    ),
     *(r"co\w*ff?ici\w* (de |di |d )?(difus|diff)\w*", r"diff\w* ?coeff?\w*"),
 )
 EXPONENTIAL = whole_words(
-    "eadc", r"exp\w* (adc|apparent)\w*", r"adc exp\w*", "exponential", r"exp ?atten\w*"
+    *(r"e ?adc\w*", "adc e", r"e[sx]p\w* (adc|apparent|diff)\w*", r"adc e[sx]p\w*"),
+    *(r"e[sx]ponen\w*", r"exp ?atten\w*", r"adc inv\w*"),
 )
 ANISOTROPY = whole_words("fa", "colfa", "cfa", "fractional", r"ani[sz]otrop\w*")
 COLOUR_ANISOTROPY = whole_words("col ?fa", r"fractional anis\w*")
 FIBRES = whole_words(
-    *("tensor", r"fib(er|re)\w*", r"tracto\w*", r"eigen\w*", r"radial diff\w*", r"axial diff\w*"),
+    *("tensor", r"fib(er|re)\w*", r"tracto\w*", r"eigen\w*", r"(radial|axial|mean) diff\w*"),
 )
 
 # Susceptibility.
-SUSCEPTIBILITY = (
-    whole_words(
-        *(r"swi\d?d?", "swip", "swan", "eswan", "swim", "fsbb", "bsi", "veno?bold", "ven bold"),
-        *("susc", r"sus[cz]ept\w*", r"suscet\w*"),
-    )
-    + "|swi3d"
+_SUSCEPTIBILITY_WORDS = whole_words(
+    *(r"swi\d?d?", "swip", "swan", "eswan", "fsbb", "bsi", "veno?bold", "ven bold"),
+    *("susc", r"sus[cz]ept\w*", r"suscet\w*"),
 )
+SUSCEPTIBILITY = rf"(?:{_SUSCEPTIBILITY_WORDS}|swi3d)"
 SWI_MAGNITUDE = whole_words("mag", "mag images?", r"magnitud\w*", "magn", r"betrag\w*")
 MINIMUM_PROJECTION = whole_words(
     *("min ?ips?", "mip images sw", r"mip sw\w*", r"minimum (intensity|proj)\w*"),
@@ -76,6 +82,10 @@ PHASE = (
 )
 FILTERED_PHASE = whole_words("filt(ered)? pha(se)?", "pha images?", "phase images?")
 
+_ANY_PROJECTION = whole_words("m(in)? ?ips?", r"minim\w*")
+SWI_PROJECTION = rf"{SUSCEPTIBILITY}.*{_ANY_PROJECTION}|{_ANY_PROJECTION}.*{SUSCEPTIBILITY}"
+SWI_PHASE = whole_words(r"(swi|swan|suszept\w*|suscept\w*)\b.*\b(phas\w*|pha|fase)")
+
 # Vessels.
 TIME_OF_FLIGHT = whole_words(
     *(r"\w*tof\w*", "time of flight", "flugzeit", "temps de vol", "tiempo de vuelo"),
@@ -87,7 +97,10 @@ NOT_BRIGHTEST = r"\bsw|\bmin ?ip|\bswan\b|\bven bold\b"
 PROJECTION = whole_words(
     *("mips?", r"collapse\w*", "pjn", r"proj\w*", "col", r"rot\w* (lr|hf|ap|cow|mra)", "vrt?"),
 )
-PROJECTION_PLAIN = whole_words("mips?", r"collapse\w*", "pjn") + "|^col "
+PROJECTION_PLAIN = (
+    whole_words("mips?", r"collapse\w*", "pjn", r"pro[jyi]\w*", "vrt?", r"(3d ?)?rot\w*", "curved")
+    + "|^col "
+)
 CONTRAST_ANGIOGRAPHY = whole_words(
     *(r"ce ?(mra|angio)\w*", "k?twist", "tricks", "keyhole", "bolus", "care bolus", "4d ?mra"),
 )
@@ -137,6 +150,30 @@ SPIN_LABELLING = whole_words(
     *("(p|pc|c|v|3d ?|2d ?)?asl", r"pc?asl\w*", "3dasl", r"asl\w*", r"arterial spin\w*"),
     *(r"spin label\w*", "tgse", "marquage de spins?", r"m0 (calib|scan)\w*"),
     *("cerebral blood flow", "perfusion weighted"),
+)
+
+# What was computed from images, and no longer shows what they do.
+PROCESSED = (
+    whole_words(
+        *(r"mask\w*", r"maske\w*", r"residual\w*", r"fus(ed|ion)\w*", r"overlay\w*", "r2 ?star"),
+        *(r"subtract\w*", r"(susc\w*|t[12] ?star|t[12]) ?(map|maps|mapping|karte)", r"segment\w*"),
+    )
+    + r"|\br2 ?\*|\bt2 ?\* ?map"
+)
+PROCESSED_IF_DERIVED = whole_words(
+    *(
+        "qsm",
+        "swim",
+        "sub",
+        "md",
+        "rd",
+        "ad",
+        "noise",
+        r"lesion\w*",
+        "error",
+        "diff(erence)? image",
+    ),
+    *(r"mean diff\w*", r"kurtos\w*", "fa", "colfa"),
 )
 
 # Everything else.

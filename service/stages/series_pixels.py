@@ -6,7 +6,7 @@ from service.domain.sequence import Classification, SequenceLabel
 from service.domain.study import VolumeFacts
 from service.domain.volume import Volume
 from service.stages.pixel_traits import echo_decay, pixel_traits
-from service.stages.plane_traits import component, number
+from service.stages.plane_traits import b_value, component, number
 from service.stages.volume_traits import TWO_ECHOES, Trait
 
 # Labels that pixels can refute: a wrong one would reach the network.
@@ -19,6 +19,10 @@ _SETTLED = 0.95
 _MOST_VOLUMES = 12
 
 ReadVoxels = Callable[[VolumeFacts], Volume | None]
+
+
+def _b_value_unknown(volume: VolumeFacts) -> bool:
+    return b_value(volume.planes[0]) is None
 
 
 class SeriesPixels:
@@ -44,6 +48,8 @@ class SeriesPixels:
     def __call__(self, volume: VolumeFacts, by_header: Classification) -> dict[str, Trait]:
         """Return the traits of the pixels; none where the header needs no help."""
         needed = by_header.label in _VETOED or by_header.confidence < _SETTLED
+        # Without a b-value, a b0 image may go for a weighted one.
+        needed = needed or (by_header.label is SequenceLabel.DWI and _b_value_unknown(volume))
         if not needed or volume.volume_id not in self._usable:
             return {}
         if len(self._volumes) > _MOST_VOLUMES:

@@ -34,10 +34,7 @@ GAUSS_PER_TESLA = 10_000.0
 # ImageComments are left out: people write about patients there.
 _FREE_TEXT = ("SeriesDescription", "DerivationDescription")
 _CODED = ("SequenceVariant", "ScanOptions")
-_WORDS = (
-    *("AcquisitionContrast", "MRAcquisitionType", "AngioFlag", "DiffusionAnisotropyType"),
-    *("BodyPartExamined", "VelocityEncodingDirection"),
-)
+_WORDS = (*("AcquisitionContrast", "MRAcquisitionType", "AngioFlag", "DiffusionAnisotropyType"),)
 _NUMBERS = {
     "RepetitionTime": ("RepetitionTime",),
     "EchoTime": ("EchoTime", "EffectiveEchoTime"),

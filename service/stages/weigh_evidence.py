@@ -21,7 +21,7 @@ FRAIL = 0.89
 OMITTABLE = (
     ("SeriesDescription", "ProtocolName", "DerivationDescription"),
     *((name,) for name in ("SeriesDescription", "ProtocolName")),
-    *((name,) for name in ("ImageType", "FrameType", "0021,1175", "2005,140F", "0051,1016")),
+    *((name,) for name in ("ImageType", "FrameType", "0021,1175", "2005,140F")),
     *((name,) for name in ("SequenceName", "PulseSequenceName", "0019,109C", "0019,109E")),
     *((name,) for name in ("2001,1020", "0065,102D", "0065,102B", "Manufacturer")),
     *((name,) for name in ("ScanningSequence", "SequenceVariant", "ScanOptions")),

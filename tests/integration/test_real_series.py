@@ -13,8 +13,8 @@ from service.domain.geometry import Geometry
 from service.domain.sequence import Role
 from service.domain.study import DetectedSequences
 from service.stages.assemble_volume import Assembled, assemble_volume, geometric_mean
-from service.stages.assign_roles import MIN_CONFIDENCE
 from service.stages.detect_sequences import detect_sequences
+from service.stages.exclude_inputs import MIN_CONFIDENCE
 
 pytestmark = pytest.mark.real_data
 

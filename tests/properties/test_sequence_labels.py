@@ -76,6 +76,21 @@ def test_any_attribute_may_be_missing(pattern: Pattern, data: st.DataObject) -> 
     assert {found.label for found in classifications(instances)} == {alone(pattern).label}
 
 
+@settings(deadline=None, max_examples=150)
+@given(patterns(), st.data())
+def test_two_missing_attributes_never_make_another_label_sure(
+    pattern: Pattern, data: st.DataObject
+) -> None:
+    droppable = sorted([*(pattern.header.keys() - NEEDED), *pattern.private])
+    missing = data.draw(st.lists(st.sampled_from(droppable), min_size=2, max_size=2, unique=True))
+    instances = pattern.instances()
+    for instance in instances:
+        for name in missing:
+            _drop(instance, name)
+    for found in classifications(instances):
+        assert found.label is alone(pattern).label or found.confidence < CONFIDENT
+
+
 @settings(deadline=None, max_examples=60)
 @given(patterns())
 def test_names_may_be_missing(pattern: Pattern) -> None:
