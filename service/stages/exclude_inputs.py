@@ -22,7 +22,7 @@ MIN_B_VALUE = 500.0
 
 _LABELS = {label for labels in LABELS_OF_ROLE.values() for label in labels}
 _DIFFUSION = LABELS_OF_ROLE[Role.DWI]
-_PROCESSED_TYPES = frozenset({"SUBTRACTION", "SUB", "NOISE", "MASK", "FUSION", "MINIMUM", "MNIP"})
+_PROCESSED_TYPES = frozenset({"SUBTRACTION", "SUB", "NOISE", "MASK", "FUSION"})
 _ALWAYS_PROCESSED = re.compile(words.PROCESSED)
 _PROCESSED_IF_DERIVED = re.compile(f"{words.PROCESSED}|{words.PROCESSED_IF_DERIVED}")
 

@@ -3,6 +3,7 @@
 from service.domain.sequence import SequenceLabel as L
 from service.stages import sequence_words as words
 from service.stages.sequence_rule import (
+    DERIVED,
     EPI,
     GE,
     GR,
@@ -14,6 +15,7 @@ from service.stages.sequence_rule import (
     PHASE,
     PHILIPS,
     PHYSICS,
+    SE,
     SIEMENS,
     STANDARD,
     VENDORS,
@@ -24,27 +26,11 @@ from service.stages.sequence_rule import (
     rule,
 )
 
-_PERFUSION_MAPS = (
-    *(
-        "TTP",
-        "MTT",
-        "RCBV",
-        "RCBF",
-        "CBV",
-        "CBF",
-        "PBP",
-        "GBP",
-        "TMAX",
-        "RELCBV",
-        "RELCBF",
-        "RELMTT",
-    ),
-    *("CORRELCBV", "PERFUSION_MAP"),
-)
+_PERFUSION_MAPS = r"^(REL|R|CORREL)?(CBV|CBF|MTT|TTP|TMAX)(_REL)?$|^[PG]BP$|^PERFUSION_MAP$"
 # Labels that only a magnitude image can have.
 _MAGNITUDE_LABELS = (
     *(L.SWI, L.SWI_MINIP, L.T2STAR, L.T1, L.T2, L.PD, L.FLAIR, L.TOF, L.BOLD, L.DWI),
-    L.DWI_DIRECTIONAL,
+    *(L.DWI_DIRECTIONAL, L.DWI_B0, L.ADC),
 )
 
 _DYNAMIC = (
@@ -81,7 +67,7 @@ _DYNAMIC = (
     rule("dsc-words", L.DSC, 12, NAMES, Text=matches(words.PERFUSION)),
     rule("dsc-map-words", L.DSC, 9, NAMES, Text=matches(words.PERFUSION_MAP)),
     rule("dsc-contrast", L.DSC, 6, STANDARD, AcquisitionContrast=one_of("PERFUSION")),
-    rule("dsc-maps", L.DSC, 9, VENDORS, ImageType=one_of(*_PERFUSION_MAPS)),
+    rule("dsc-maps", L.DSC, 12, VENDORS, ImageType=matches(_PERFUSION_MAPS)),
     rule("dsc-type", L.DSC, 3, VENDORS, ImageType=one_of("PERFUSION")),
 )  # fmt: skip
 
@@ -129,6 +115,11 @@ OTHER_RULES = (
          EchoPlanar=NOT_EPI),
     rule("localizer-gap", L.LOCALIZER, 3, PHYSICS,
          SliceGap=between(1.8, 50), Slices=between(1, 15), Excitation=GR, EchoPlanar=NOT_EPI),
+    rule("processed-words", L.OTHER_MR, 30, NAMES, Description=matches(words.PROCESSED)),
+    rule("processed-derived-words", L.OTHER_MR, 30, NAMES,
+         Description=matches(words.PROCESSED_IF_DERIVED), ImageType=DERIVED),
+    rule("processed-type", L.OTHER_MR, 30, VENDORS,
+         ImageType=one_of("SUBTRACTION", "NOISE", "MASK", "FUSION")),
     rule("exchange-words", L.OTHER_MR, 9, NAMES, Text=matches(words.EXCHANGE), Component=MAGNITUDE),
     rule("exchange-type", L.OTHER_MR, 9, PHILIPS,
          ImageType=one_of("APTW", "APTW_SE", "MTR", "MTC")),
@@ -138,10 +129,11 @@ OTHER_RULES = (
     rule("spectrum-words", L.NON_IMAGE, 9, NAMES,
          Text=matches(words.SPECTRUM)),
     *(
-        rule(f"not-magnitude-{label.value.lower()}", label, -6, STANDARD,
+        rule(f"not-magnitude-{label.value.lower()}", label, -20, STANDARD,
              Component=one_of("PHASE", "REAL", "IMAGINARY"))
         for label in _MAGNITUDE_LABELS
     ),
     rule("real-or-imaginary", L.OTHER_MR, 3, STANDARD, Component=one_of("REAL", "IMAGINARY")),
+    rule("phase-of-spin-echo", L.OTHER_MR, 5, PHYSICS, Component=PHASE, Excitation=SE),
     rule("phase-of-epi", L.OTHER_MR, 5, PHYSICS, Component=PHASE, EchoPlanar=EPI),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from service.stages.sequence_rule import (
     rule,
 )
 
-_MIP_TYPES = r"^(MIP|MIP_\w+|MAX(IMUM)?[ _].*|PROJECTION IMAGE|VOLUME RENDERING|MIP (SAG|COR|TRA))$"
+_MIP_TYPES = r"^((CSA )?MIP|MPVR|MIP[ _]\w+|MAX(IMUM)?[ _].*|PROJECTION IMAGE|VOLUME RENDERING)$"
 _ANGIO_TYPE = r"^(M_PCA|PHASE CONTRAST M|VELOCITY MAP|V)$"
 
 SUSCEPTIBILITY_RULES = (
@@ -41,7 +41,7 @@ SUSCEPTIBILITY_RULES = (
          Component=MAGNITUDE),
     # Siemens calls these minimum projections ORIGINAL\PRIMARY.
     rule("minip-type", L.SWI_MINIP, 30, SIEMENS,
-         ImageType=one_of("MNIP", "MINIP", "MIN IP", "MIN_IP", "MINIMUM INTENSITY PROJECTION")),
+         ImageType=matches(r"^MNIP$|\bMIN[ _]?IP\b|^MINIMUM INTENSITY")),
     rule("minip-minimum", L.SWI_MINIP, 30, SIEMENS,
          ImageType=one_of("MINIMUM"), SeriesImageType=one_of("SWI")),
     rule("minip-words", L.SWI_MINIP, 18, NAMES, Text=matches(words.MINIMUM_PROJECTION)),

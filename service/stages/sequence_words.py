@@ -73,6 +73,9 @@ T2_STAR = r"\bt2 ?\*|" + whole_words(
         "t2s",
         "(t2)?m ?ffe",
         "t2w? (fl2d|flash|gradient|merge|eg|ge)",
+        r"gradient\w*( ?echo\w*)? t2\w*",
+        r"eco de gradiente\w*",
+        r"emosider\w*",
         "echo de gradient",
     ),
 )
@@ -89,7 +92,16 @@ SWI_PHASE = whole_words(r"(swi|swan|suszept\w*|suscept\w*)\b.*\b(phas\w*|pha|fas
 # Vessels.
 TIME_OF_FLIGHT = whole_words(
     *(r"\w*tof\w*", "time of flight", "flugzeit", "temps de vol", "tiempo de vuelo"),
-    *("tempo d[io] vol?o", "vluchttijd", "3di mc", "s3di", "willis", "3d inflow", "inflow"),
+    *(
+        "tempo di volo",
+        "tempo de voo",
+        "vluchttijd",
+        "3di mc",
+        "s3di",
+        "willis",
+        "3d inflow",
+        "inflow",
+    ),
 )
 ANGIOGRAPHY = whole_words(r"angio\w*", "mra", r"arter\w*")
 # `min ip` and `mip` of susceptibility-weighted images are something else.
@@ -117,7 +129,7 @@ FLAIR_PLAIN = without(whole_words("(t2)?flair", "dark ?fluid"), r"\bt1")
 T1_FLAIR = whole_words(r"t1 ?\w* ?flair", "flair ?t1", "t1 ?(tirm|ir|dark)")
 T2 = without(
     r"\bs?t2w?\b(?! ?(eg\b|ge\b|\*|star|ster|etoile|estrella|stella|flair|gre|ffe|fl|hemo))",
-    *("flair", "dark ?fl", r"tirm\b", r"\bstir\b"),
+    *("flair", "dark ?fl", r"tirm\b", r"\bstir\b", "gradient"),
 )
 T1 = whole_words(
     *(r"\w?t1(flair)?", r"\w?t1w\w*", r"3d ?t1\w*", "t1map", r"mp ?rage\w*", "mp2rage", "bravo"),
@@ -144,7 +156,7 @@ FUNCTIONAL = whole_words(
 FUNCTIONAL_PLAIN = whole_words("bold", r"\w*fmri", "func", "sbref")
 PERFUSION = whole_words(r"dsc\w*", "perf", r"perfus\w*", "pwi", r"durchblut\w*")
 PERFUSION_MAP = whole_words(
-    *(r"r?cbv\w*", r"r?cbf\w*", r"mtt\w*", r"ttp\w*", "tmax", "time to peak", "mean transit"),
+    *(r"(r|rel)?(cbv|cbf|mtt|ttp)\w*", "tmax", "time to peak", "mean transit"),
 )
 SPIN_LABELLING = whole_words(
     *("(p|pc|c|v|3d ?|2d ?)?asl", r"pc?asl\w*", "3dasl", r"asl\w*", r"arterial spin\w*"),
@@ -156,24 +168,16 @@ SPIN_LABELLING = whole_words(
 PROCESSED = (
     whole_words(
         *(r"mask\w*", r"maske\w*", r"residual\w*", r"fus(ed|ion)\w*", r"overlay\w*", "r2 ?star"),
-        *(r"subtract\w*", r"(susc\w*|t[12] ?star|t[12]) ?(map|maps|mapping|karte)", r"segment\w*"),
+        *(
+            r"subtract\w*",
+            r"(susc\w*|t[12] ?star|t[12]) ?(map|maps|mapping|karte)",
+            r"segmentation\w*",
+        ),
     )
     + r"|\br2 ?\*|\bt2 ?\* ?map"
 )
 PROCESSED_IF_DERIVED = whole_words(
-    *(
-        "qsm",
-        "swim",
-        "sub",
-        "md",
-        "rd",
-        "ad",
-        "noise",
-        r"lesion\w*",
-        "error",
-        "diff(erence)? image",
-    ),
-    *(r"mean diff\w*", r"kurtos\w*", "fa", "colfa"),
+    *("qsm", "swim", "sub", "noise", r"lesion\w*", "error", "difference image"),
 )
 
 # Everything else.
@@ -195,7 +199,13 @@ BLIP_REVERSED = whole_words(
 )
 LOCALIZER = whole_words(
     *(r"locali[sz]\w*", "localizador", "localizzatore", "loc", r"loc ?\d", r"scout\w*", r"aah\w*"),
-    *(r"\w*survey\w*", "smartbrain", r"pilot\w*", r"3 ?plane\w*", "three plane"),
+    *(
+        r"\w*survey\w*",
+        "smartbrain",
+        r"pilot\w*",
+        r"3 ?plane\w*",
+        r"(3|tres?|trois|drei|three) ?(plan\w*|pian\w*|ebenen|vlakken)",
+    ),
     *(r"3 ?pl(ane)? ?loc", "plan ?scan", "quick ?scan", r"topogram\w*"),
     *(r"lokali\w*", r"ubersicht\w*", r"reperage\w*", "centrage", r"overzicht\w*"),
     *(r"posizion\w*", r"planeam\w*"),

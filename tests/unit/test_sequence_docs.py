@@ -24,6 +24,12 @@ def test_the_table_has_every_rule_with_its_source() -> None:
     assert all(rule.source and rule.tests for rule in RULES)
 
 
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
 def test_the_page_names_every_label_and_every_attribute_of_overrides() -> None:
     page = (DOCS / "sequences.md").read_text(encoding="utf-8")
     words = set(re.findall(r"`([^`\n]+)`", page))
