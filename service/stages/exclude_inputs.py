@@ -24,7 +24,9 @@ _LABELS = {label for labels in LABELS_OF_ROLE.values() for label in labels}
 _DIFFUSION = LABELS_OF_ROLE[Role.DWI]
 _PROCESSED_TYPES = frozenset({"SUBTRACTION", "SUB", "NOISE", "MASK", "FUSION"})
 _ALWAYS_PROCESSED = re.compile(words.PROCESSED)
-_PROCESSED_IF_DERIVED = re.compile(f"{words.PROCESSED}|{words.PROCESSED_IF_DERIVED}")
+_PROCESSED_IF_DERIVED = re.compile(
+    "|".join((words.PROCESSED, words.PROCESSED_IF_DERIVED, words.DRAWN_ON))
+)
 
 
 def unfit(found: ClassifiedVolume, among: Sequence[ClassifiedVolume]) -> Rejection | None:

@@ -177,8 +177,10 @@ PROCESSED = (
     + r"|\br2 ?\*|\bt2 ?\* ?map"
 )
 PROCESSED_IF_DERIVED = whole_words(
-    *("qsm", "swim", "sub", "noise", r"lesion\w*", "error", "difference image"),
+    *("qsm", "swim", "sub", "noise", "error", "difference image"),
 )
+# The image below a drawn lesion keeps its label, but not its values.
+DRAWN_ON = whole_words(r"lesion\w*")
 
 # Everything else.
 FIELD_MAP = whole_words(

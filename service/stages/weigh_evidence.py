@@ -17,25 +17,24 @@ CONFIDENT = 0.9
 # What a label that hangs on one attribute has at most: enough for a role, no more.
 FRAIL = 0.89
 
-# Attributes that a header may lack, alone or together: what people wrote is one piece of evidence.
-OMITTABLE = (
-    ("SeriesDescription", "ProtocolName", "DerivationDescription"),
-    *((name,) for name in ("SeriesDescription", "ProtocolName")),
-    *((name,) for name in ("ImageType", "FrameType", "0021,1175", "2005,140F")),
-    *((name,) for name in ("SequenceName", "PulseSequenceName", "0019,109C", "0019,109E")),
-    *((name,) for name in ("2001,1020", "0065,102D", "0065,102B", "Manufacturer")),
-    *((name,) for name in ("ScanningSequence", "SequenceVariant", "ScanOptions")),
-    *((name,) for name in ("MRAcquisitionType", "EchoPlanarPulseSequence", "AngioFlag")),
-    *((name,) for name in ("EchoTime", "EffectiveEchoTime", "RepetitionTime", "FlipAngle")),
-    *((name,) for name in ("InversionTime", "InversionTimes", "EchoTrainLength")),
-    *((name,) for name in ("MagneticFieldStrength", "SliceThickness", "SpacingBetweenSlices")),
-    *((name,) for name in ("ComplexImageComponent", "AcquisitionContrast", "0043,102F")),
-    *((name,) for name in ("DiffusionBValue", "DiffusionDirectionality", "0019,100C")),
-    *((name,) for name in ("DiffusionGradientOrientation", "DiffusionAnisotropyType")),
-    *((name,) for name in ("0019,100D", "0019,100E", "0043,1039", "2001,1003", "2001,1004")),
-    *((name,) for name in ("0065,1009", "0065,100A", "0065,1037", "0019,1017")),
-    *((name,) for name in ("ASLContext", "ASLTechniqueDescription", "2005,1429")),
+# What people wrote is one piece of evidence, wherever they wrote it.
+_NAMES = ("SeriesDescription", "ProtocolName", "DerivationDescription")
+_ATTRIBUTES = (
+    *("SeriesDescription", "ProtocolName", "Manufacturer", "MagneticFieldStrength"),
+    *("ImageType", "FrameType", "ComplexImageComponent", "AcquisitionContrast"),
+    *("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType", "AngioFlag"),
+    *("SequenceName", "PulseSequenceName", "EchoPlanarPulseSequence"),
+    *("EchoTime", "EffectiveEchoTime", "RepetitionTime", "InversionTime", "InversionTimes"),
+    *("FlipAngle", "EchoTrainLength", "SliceThickness", "SpacingBetweenSlices"),
+    *("DiffusionBValue", "DiffusionDirectionality", "DiffusionGradientOrientation"),
+    *("DiffusionAnisotropyType", "ASLContext", "ASLTechniqueDescription", "ImageComments"),
+    *("0019,100C", "0019,100D", "0019,100E", "0021,1175"),  # Siemens
+    *("0019,1017", "0019,109C", "0019,109E", "0019,10BB", "0043,102F", "0043,1039"),  # GE
+    *("2001,1003", "2001,1004", "2001,1020", "2005,10B0", "2005,140F", "2005,1429"),  # Philips
+    *("0065,1009", "0065,100A", "0065,1037", "0065,102B", "0065,102D"),  # UIH
 )
+# Attributes that a header may lack, together or one at a time.
+OMITTABLE = (_NAMES, *((name,) for name in _ATTRIBUTES))
 
 _Items = tuple[tuple[str, Trait], ...]
 _KEPT = 4096
