@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 from service.domain.sequence import Classification, SequenceLabel
 from service.domain.study import VolumeFacts
 from service.domain.volume import Volume
-from service.stages.pixel_traits import echo_decay, pixel_traits
 from service.stages.plane_traits import b_value, component, number
 from service.stages.volume_traits import TWO_ECHOES, Trait
 
@@ -54,6 +53,9 @@ class SeriesPixels:
             return {}
         if len(self._volumes) > _MOST_VOLUMES:
             return {}
+        # Headers alone, the fast look, need nothing of what this brings in.
+        from service.stages.pixel_traits import pixel_traits  # noqa: PLC0415
+
         seen = self._read_voxels(volume)
         return {} if seen is None else {**pixel_traits(seen), **self._decay(volume)}
 
@@ -67,6 +69,8 @@ class SeriesPixels:
         }
         if len(echoes) < TWO_ECHOES:
             return {}
+        from service.stages.pixel_traits import echo_decay  # noqa: PLC0415 - as above
+
         first = self._read_voxels(echoes[min(echoes)])
         last = self._read_voxels(echoes[max(echoes)])
         return {} if first is None or last is None else echo_decay(first, last)
