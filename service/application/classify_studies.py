@@ -12,7 +12,8 @@ from service.domain.override import SiteOverride
 from service.domain.study import VolumeFacts
 from service.domain.volume import Volume
 from service.stages.assemble_volume import assemble_volume
-from service.stages.detect_sequences import ReadVoxels, detect_sequences
+from service.stages.detect_sequences import detect_sequences
+from service.stages.series_pixels import ReadVoxels
 from service.stages.write_classification import write_classification
 
 

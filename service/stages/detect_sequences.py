@@ -5,7 +5,7 @@ Weighted rules vote for labels on header facts, and where these leave room on pi
 volume of a fitting label (`assign_roles`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.domain.errors import GeometryError
@@ -21,19 +21,15 @@ from service.domain.study import (
     StudyFacts,
     VolumeFacts,
 )
-from service.domain.volume import Volume
 from service.stages.assign_roles import assign_roles
 from service.stages.plane_grid import regular_grid
 from service.stages.plane_traits import image_type, other_anatomy
-from service.stages.series_pixels import SeriesPixels
+from service.stages.series_pixels import ReadVoxels, SeriesPixels
 from service.stages.split_series import split_series
 from service.stages.weigh_evidence import classify_series, settled
 
 # Maps that are made to be looked at.
 BITS_OF_A_PICTURE = 8
-
-# Voxels of one volume, None where they cannot be had.
-ReadVoxels = Callable[[VolumeFacts], Volume | None]
 
 
 def detect_sequences(

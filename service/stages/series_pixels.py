@@ -17,6 +17,7 @@ _SETTLED = 0.95
 # Of a series with more volumes alike (directions, time points), pixels would tell nothing new.
 _MOST_VOLUMES = 12
 
+# Reads the voxels of one volume; None where they cannot be had.
 ReadVoxels = Callable[[VolumeFacts], Volume | None]
 
 
@@ -53,8 +54,7 @@ class SeriesPixels:
             return {}
         if len(self._volumes) > _MOST_VOLUMES:
             return {}
-        # Headers alone, the fast look, need nothing of what this brings in.
-        from service.stages.pixel_traits import pixel_traits  # noqa: PLC0415
+        from service.stages.pixel_traits import pixel_traits  # noqa: PLC0415 - headers alone go without
 
         seen = self._read_voxels(volume)
         return {} if seen is None else {**pixel_traits(seen), **self._decay(volume)}

@@ -34,14 +34,13 @@ GAUSS_PER_TESLA = 10_000.0
 # ImageComments are left out: people write about patients there.
 _FREE_TEXT = ("SeriesDescription", "DerivationDescription")
 _CODED = ("SequenceVariant", "ScanOptions")
-_WORDS = (*("AcquisitionContrast", "MRAcquisitionType", "AngioFlag", "DiffusionAnisotropyType"),)
+_WORDS = ("AcquisitionContrast", "MRAcquisitionType", "AngioFlag", "DiffusionAnisotropyType")
 _NUMBERS = {
     "RepetitionTime": ("RepetitionTime",),
     "EchoTime": ("EchoTime", "EffectiveEchoTime"),
     "InversionTime": ("InversionTime", "InversionTimes"),
     "FlipAngle": ("FlipAngle",),
     "EchoTrainLength": ("EchoTrainLength",),
-    "SliceThickness": ("SliceThickness",),
 }
 _GRADIENT_ECHO_NAMES = re.compile(
     r"\b(fl|fm|tfl|fi|tfi|ci|fid|epfid\w*|ffe|tfe|gre|spgr|fspgr|efgre\w*|fgre\w*|t1ffe|t1tfe"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -56,12 +57,10 @@ def patterns() -> st.SearchStrategy[Pattern]:
 
 @settings(deadline=None, max_examples=60)
 @given(patterns(), st.randoms(use_true_random=False))
-def test_order_and_repetition_of_the_files_change_nothing(
-    pattern: Pattern, random: st.DataObject
-) -> None:
+def test_order_and_repetition_of_the_files_change_nothing(pattern: Pattern, random: Random) -> None:
     instances = pattern.instances()
-    again = [*instances, *random.choices(instances, k=5)]  # type: ignore[attr-defined]
-    random.shuffle(again)  # type: ignore[attr-defined]
+    again = [*instances, *random.choices(instances, k=5)]
+    random.shuffle(again)
     assert classifications(again) == {alone(pattern)}
 
 
