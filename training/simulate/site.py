@@ -1,170 +1,280 @@
-"""Hospitals: scanners and protocols as a table, and what varies between their patients."""
+"""Hospitals as data: scanners and protocols from TOML, and what one examination draws from them."""
 
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from training.simulate.anatomy import Float64
+from service.domain.sequence import Role
+
+BUILT_IN = Path(__file__).with_name("sites.toml")
+
+Range = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Tissue:
-    """MR properties of a tissue; times in ms, diffusion in 1e-3 mm2/s, density relative to water.
-
-    Attributes
-    ----------
-    t1_ms, t2star_ms : (float, float)
-        At 1.5 and 3 T.
-    """
-
-    density: float
-    t1_ms: tuple[float, float]
-    t2_ms: float
-    t2star_ms: tuple[float, float]
-    diffusivity: float
+class SiteError(ValueError):
+    """A site file does not describe a scanner; whoever wrote the file can fix it."""
 
 
-# Common literature values: T2* after Peters 2007, T1 within published ranges, ADC of adults.
-TISSUES: dict[str, Tissue] = {
-    "grey": Tissue(0.82, (950, 1400), 80, (84, 66), 0.85),
-    "white": Tissue(0.70, (650, 950), 72, (66, 53), 0.75),
-    "fluid": Tissue(1.00, (3600, 4000), 1200, (1000, 600), 2.9),
-    "bone": Tissue(0.10, (400, 500), 20, (4, 2), 0.2),
-    "scalp": Tissue(0.85, (300, 380), 60, (40, 25), 0.1),
-}
+class Vendor(StrEnum):
+    """Maker of the scanner: decides header style and how phase is scaled."""
+
+    SIEMENS = "siemens"
+    GE = "ge"
+    PHILIPS = "philips"
 
 
 class Composition(StrEnum):
     """How a scanner makes the susceptibility-weighted magnitude image."""
 
-    ECHO_MEAN = "mean of the magnitudes of all echoes"
-    PHASE_MASKED = "magnitude times the fourth power of the phase mask"
-    MAGNITUDE = "magnitude of the only echo"
+    ECHO_MEAN = "echo mean"  # SWAN: mean of the magnitudes of all echoes
+    PHASE_MASK = "phase mask"  # SWI: magnitude times the fourth power of the phase mask
+    MAGNITUDE = "magnitude"  # T2*: magnitude of the only echo
+
+
+class Handedness(StrEnum):
+    """Sign with which a maker stores phase: right-handed stores a positive field as positive."""
+
+    RIGHT = "right"
+    LEFT = "left"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One sequence of a site; ranges are drawn for every examination.
+
+    Attributes
+    ----------
+    in_plane_mm, thickness_mm, gap_mm : (float, float)
+        Voxel edge in the slice, slice thickness and gap between slices.
+    echo_times_ms : tuple of float
+        Equally spaced.
+    repetition_ms, flip_deg : float
+    inversion_ms : float
+        0 without an inversion pulse.
+    volumetric : bool
+        3D encoding (no gaps) instead of slices.
+    composition : Composition or None
+        Of the susceptibility-weighted sequence.
+    handedness : Handedness
+        Of its phase images.
+    b_values : tuple of float
+        s/mm2; one is drawn.
+    bandwidth_hz_per_px : float
+        Of echo-planar imaging, along the phase-encoding direction: a field of that many hertz
+        moves the signal by one voxel.
+    signal_to_noise : (float, float)
+        Of grey matter.
+    """
+
+    in_plane_mm: Range
+    thickness_mm: Range
+    echo_times_ms: tuple[float, ...]
+    repetition_ms: float
+    flip_deg: float
+    gap_mm: Range = (0.0, 0.0)
+    inversion_ms: float = 0.0
+    volumetric: bool = False
+    composition: Composition | None = None
+    handedness: Handedness = Handedness.RIGHT
+    b_values: tuple[float, ...] = ()
+    bandwidth_hz_per_px: float = 0.0
+    signal_to_noise: Range = (15.0, 60.0)
+
+    def __post_init__(self) -> None:
+        for name in ("in_plane_mm", "thickness_mm", "gap_mm", "signal_to_noise"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high or (low == 0 and name != "gap_mm"):
+                raise SiteError(f"{name} must be [low, high] with 0 < low <= high, got {low, high}")
+        steps = np.diff(self.echo_times_ms)
+        if not self.echo_times_ms or min(self.echo_times_ms) <= 0 or np.ptp(steps or [0]) > 1e-6:
+            raise SiteError(
+                f"echo_times_ms must be positive and equally spaced, got {self.echo_times_ms}"
+            )
+        if self.volumetric and self.gap_mm != (0.0, 0.0):
+            raise SiteError(f"a volumetric sequence has no gap, got gap_mm {self.gap_mm}")
+
+
+# Sequence of the site file behind each role.
+SEQUENCE_OF_ROLE: dict[Role, str] = {
+    Role.SUSC: "susceptibility",
+    Role.PHASE: "susceptibility",
+    Role.DWI: "diffusion",
+    Role.ADC: "diffusion",
+    Role.FLAIR: "flair",
+    Role.TOF: "angiography",
+}
 
 
 @dataclass(frozen=True)
 class Site:
-    """Protocol of the susceptibility-weighted sequence of one hospital.
+    """A hospital.
 
     Attributes
     ----------
-    field_strength_t : float
-    echoes_ms : tuple of float
-        Equally spaced.
-    repetition_ms, flip_deg : float
-    in_plane_mm, thickness_mm : (float, float)
-        Ranges from which each patient's voxel is drawn.
-    composition : Composition
-    has_phase : bool
-        Whether the phase image is stored.
-    b_value : float
-        Of the diffusion-weighted image, s/mm2.
+    missing : mapping of Role to float
+        Probability that an examination lacks the role.
+    susceptibility, diffusion, flair, angiography : Protocol
     """
 
     name: str
+    vendor: Vendor
     field_strength_t: float
-    echoes_ms: tuple[float, ...]
-    repetition_ms: float
-    flip_deg: float
-    in_plane_mm: tuple[float, float]
-    thickness_mm: tuple[float, float]
-    composition: Composition
-    has_phase: bool
-    b_value: float = 1000.0
+    missing: Mapping[Role, float]
+    susceptibility: Protocol
+    diffusion: Protocol
+    flair: Protocol
+    angiography: Protocol
 
-    @property
-    def field_index(self) -> int:
-        """0 at 1.5 T, 1 at 3 T: position in the pairs of TISSUES."""
-        return int(self.field_strength_t > 2)
+    def __post_init__(self) -> None:
+        if not 0.2 <= self.field_strength_t <= 7:
+            raise SiteError(f"field_strength_t must be 0.2 to 7, got {self.field_strength_t}")
+        for role, share in self.missing.items():
+            if not 0 <= share <= 1:
+                raise SiteError(f"missing.{role} must be a probability, got {share}")
+        if self.susceptibility.composition is None:
+            raise SiteError(f"susceptibility.composition must be one of {list(Composition)}")
+        if not self.diffusion.b_values or self.diffusion.bandwidth_hz_per_px <= 0:
+            raise SiteError("diffusion needs b_values and bandwidth_hz_per_px")
 
-
-SITES: dict[str, Site] = {
-    "A": Site(
-        "A",
-        3.0,
-        (13.0, 21.0, 29.0, 37.0, 45.0),
-        52.0,
-        15.0,
-        (0.80, 0.95),
-        (1.5, 2.0),
-        Composition.ECHO_MEAN,
-        has_phase=True,
-    ),
-    "B": Site(
-        "B",
-        3.0,
-        (20.0,),
-        28.0,
-        15.0,
-        (0.75, 0.95),
-        (1.5, 2.0),
-        Composition.PHASE_MASKED,
-        has_phase=True,
-    ),
-    "C": Site(
-        "C",
-        1.5,
-        (40.0,),
-        49.0,
-        18.0,
-        (0.85, 1.0),
-        (2.0, 2.4),
-        Composition.PHASE_MASKED,
-        has_phase=True,
-    ),
-    "D": Site(
-        "D",
-        1.5,
-        (25.0,),
-        700.0,
-        20.0,
-        (0.85, 1.0),
-        (5.0, 6.0),
-        Composition.MAGNITUDE,
-        has_phase=False,
-    ),
-}
+    def protocol(self, role: Role) -> Protocol:
+        """Return the sequence that gives a role."""
+        found: Protocol = getattr(self, SEQUENCE_OF_ROLE[role])
+        return found
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class SiteTable:
+    """All sites that can be simulated, and named lists of them."""
+
+    sites: Mapping[str, Site]
+    cohorts: Mapping[str, tuple[str, ...]]
+
+    def select(self, names: str) -> tuple[Site, ...]:
+        """Return the sites of ``"B"``, ``"A,B,B"`` or of a cohort's name.
+
+        Raises
+        ------
+        SiteError
+            If a name is neither a site nor a cohort.
+        """
+        chosen = self.cohorts.get(names) or tuple(name.strip() for name in names.split(","))
+        unknown = [name for name in chosen if name not in self.sites]
+        if unknown:
+            known = ", ".join([*self.sites, *self.cohorts])
+            raise SiteError(f"there is no site {unknown[0]!r}; known are {known}")
+        return tuple(self.sites[name] for name in chosen)
+
+
+def load_sites(extra: Path | None = None) -> SiteTable:
+    """Read the sites that come with the simulator, and those of another file beside them.
+
+    Parameters
+    ----------
+    extra : Path, optional
+        TOML of the same form; a site or cohort of the same name replaces the built-in one.
+
+    Raises
+    ------
+    SiteError
+        If a file has unknown keys or impossible values; names file, site and value.
+    """
+    sites: dict[str, Site] = {}
+    cohorts: dict[str, tuple[str, ...]] = {}
+    for path in (BUILT_IN, extra):
+        if path is None:
+            continue
+        try:
+            document = tomllib.loads(path.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            raise SiteError(f"{path}: {exc}") from exc
+        for name, entry in document.get("sites", {}).items():
+            sites[name] = _parse(path, name, entry)
+        cohorts |= {name: tuple(members) for name, members in document.get("cohorts", {}).items()}
+    table = SiteTable(sites, cohorts)
+    for members in cohorts.values():
+        table.select(",".join(members))
+    return table
+
+
+def _parse(path: Path, name: str, entry: Mapping[str, Any]) -> Site:
+    try:
+        values = dict(entry)
+        for sequence in ("susceptibility", "diffusion", "flair", "angiography"):
+            values[sequence] = _protocol(sequence, values.pop(sequence))
+        values["missing"] = {Role(role): float(p) for role, p in entry["missing"].items()}
+        values["vendor"] = Vendor(entry["vendor"])
+        return Site(name=name, **values)
+    except KeyError as exc:
+        raise SiteError(f"{path}: site {name}: {exc.args[0]} is missing") from exc
+    except (TypeError, ValueError) as exc:
+        raise SiteError(f"{path}: site {name}: {exc}") from exc
+
+
+def _protocol(name: str, entry: Mapping[str, Any]) -> Protocol:
+    unknown = set(entry) - {field.name for field in fields(Protocol)}
+    if unknown:
+        raise SiteError(f"{name} has the unknown key {min(unknown)}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+    if "composition" in values:
+        values["composition"] = Composition(values["composition"])
+    if "handedness" in values:
+        values["handedness"] = Handedness(values["handedness"])
+    try:
+        return Protocol(**values)
+    except SiteError as exc:
+        raise SiteError(f"{name}: {exc}") from exc
+
+
+@dataclass(frozen=True)
 class Scan:
-    """What one patient's examination at a site adds to its protocol.
+    """One sequence of one examination: a protocol with everything drawn.
 
     Attributes
     ----------
-    voxel_mm : (float, float, float)
-        (slice, row, column) of the susceptibility-weighted sequence.
-    b0_direction : float64 array (3,)
-        Main field along (slice, row, column).
+    in_plane_mm, thickness_mm, gap_mm : float
     handedness : int
-        Sign with which phase is stored, 1 or -1: makers differ.
-    mask_sign : int
-        Sign of the true phase that the SWI mask darkens; -1 (the inside of vessels across the
-        field) in 70 % of patients.
+        1 where a positive field is stored as positive phase, -1 where as negative.
+    b_value : float
+        s/mm2; 0 for other sequences.
     signal_to_noise : float
-        Of white matter in the susceptibility-weighted magnitude.
+        Of grey matter.
     """
 
-    site: Site
-    voxel_mm: tuple[float, float, float]
-    b0_direction: Float64
+    protocol: Protocol
+    in_plane_mm: float
+    thickness_mm: float
+    gap_mm: float
     handedness: int
-    mask_sign: int
+    b_value: float
     signal_to_noise: float
 
+    @property
+    def voxel_mm(self) -> tuple[float, float, float]:
+        """Distance of neighbouring samples along (slice, row, column)."""
+        return self.thickness_mm + self.gap_mm, self.in_plane_mm, self.in_plane_mm
 
-def draw_scan(site: Site, rng: np.random.Generator) -> Scan:
-    """Draw voxel size, field direction, conventions and noise of one examination."""
-    in_plane = float(rng.uniform(*site.in_plane_mm))
-    thickness = float(rng.uniform(*site.thickness_mm))
-    tilt = rng.normal(0, np.radians(10), 2)
-    direction = np.array([1.0, np.sin(tilt[0]), np.sin(tilt[1])])
+
+def draw_scan(protocol: Protocol, rng: np.random.Generator) -> Scan:
+    """Draw voxel size, conventions and noise of one sequence."""
+    sign = {Handedness.RIGHT: 1, Handedness.LEFT: -1}
+    thickness = float(rng.uniform(*protocol.thickness_mm))
+    gap = float(rng.uniform(*protocol.gap_mm))
+    in_plane = float(rng.uniform(*protocol.in_plane_mm))
+    drawn = int(rng.choice([-1, 1]))
+    b_value = float(rng.choice(protocol.b_values)) if protocol.b_values else 0.0
     return Scan(
-        site=site,
-        voxel_mm=(thickness, in_plane, in_plane),
-        b0_direction=direction / np.linalg.norm(direction),
-        handedness=int(rng.choice([-1, 1])),
-        mask_sign=int(rng.choice([-1, 1], p=[0.7, 0.3])),
-        signal_to_noise=float(rng.uniform(15, 45)),
+        protocol=protocol,
+        # Scanners round what is prescribed; headers then hold exactly what was simulated.
+        in_plane_mm=round(in_plane, 3),
+        thickness_mm=round(thickness, 2),
+        gap_mm=round(gap, 2),
+        handedness=sign.get(protocol.handedness, drawn),
+        b_value=b_value,
+        signal_to_noise=float(rng.uniform(*protocol.signal_to_noise)),
     )
