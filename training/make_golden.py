@@ -19,7 +19,7 @@ from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Predictor
 from training.dataset import PreparedCase, load
 from training.evaluate import measure, predict
-from training.simulate.anatomy import axial_grid
+from training.simulate.grids import axial_grid
 
 SIZE = (10, 96, 112)
 

@@ -11,7 +11,7 @@ from service.stages.run_model import Float32, Prediction
 from training.choose_threshold import choose, score
 from training.dataset import PreparedCase
 from training.evaluate import SUBSETS, dice, document, evaluate, measure, summarise, without
-from training.simulate.anatomy import axial_grid
+from training.simulate.grids import axial_grid
 from training.write_card import render
 
 GRID = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (8, 32, 32))

@@ -19,7 +19,7 @@ from training.config import TrainConfig
 from training.dataset import PreparedCase, Slab, draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
 from training.network import NetworkConfig, UpAttLLSTM
-from training.simulate.anatomy import axial_grid
+from training.simulate.grids import axial_grid
 from training.train import ResumeError, Run, learning_rate, train
 from training.weights import save_weights
 

@@ -10,7 +10,7 @@ from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Prediction, run_model
 from training.export_onnx import random_input
 from training.network import CellKind, NetworkConfig, RecurrentCell, ServedNetwork, UpAttLLSTM
-from training.simulate.anatomy import axial_grid
+from training.simulate.grids import axial_grid
 
 Float32 = np.ndarray
 TINY = NetworkConfig(channels=(4, 8), hidden=4)

@@ -1,42 +1,93 @@
-"""Thrombi: where they sit, how long they are, how much iron they hold, and what they starve."""
+"""Thrombi: where they sit, how long they are, how much iron they hold, and what they starve.
+
+Shares, lengths and susceptibilities are the published ones; see docs/simulator.md for the sources.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import numpy.typing as npt
+from scipy.spatial import cKDTree
 
-from training.simulate.anatomy import Float64
-from training.simulate.vessels import STEP_MM, Tube
+from training.simulate.tube import Tube
 
-# Share of occlusion sites, and median (mm) and log deviation of the clot's length there.
-SITES: dict[str, tuple[float, float, float]] = {
-    "ICA": (0.15, 18.0, 0.6),
-    "M1": (0.38, 11.0, 0.6),
-    "M2": (0.24, 8.0, 0.55),
-    "M3": (0.08, 5.0, 0.5),
-    "ACA": (0.03, 5.0, 0.5),
-    "PCA": (0.06, 5.0, 0.5),
-    "BA": (0.06, 10.0, 0.6),
-}
-VESSELS_OF_SITE: dict[str, tuple[str, ...]] = {
-    "ICA": ("ICA",),
-    "M1": ("M1",),
-    "M2": ("M2S", "M2I"),
-    "M3": ("M3S", "M3A", "M3I"),
-    "ACA": ("A1", "A2"),
-    "PCA": ("P1", "P2"),
-    "BA": ("BA",),
+Float64 = npt.NDArray[np.float64]
+Arteries = dict[str, Tube]
+
+
+@dataclass(frozen=True)
+class OcclusionSite:
+    """Row of the table of occlusion sites.
+
+    Attributes
+    ----------
+    share : float
+        Of all thrombi.
+    vessels : tuple of str
+        Beginnings of the names of the tubes it can sit in.
+    median_mm, deviation : float
+        Log-normal length: median, and standard deviation of its logarithm.
+    start : (float, float)
+        Range of the thrombus's proximal end along the vessel, as a share of its length.
+    """
+
+    share: float
+    vessels: tuple[str, ...]
+    median_mm: float
+    deviation: float
+    start: tuple[float, float] = (0.0, 0.75)
+
+
+OCCLUSION_SITES: dict[str, OcclusionSite] = {
+    # Carotid-T clots lie in the terminus and reach into the middle cerebral artery.
+    "ICA": OcclusionSite(0.15, ("ICA",), 18.0, 0.6, (0.75, 0.97)),
+    "M1": OcclusionSite(0.38, ("M1",), 11.0, 0.6),
+    "M2": OcclusionSite(0.24, ("M2",), 8.0, 0.55),
+    "M3": OcclusionSite(0.08, ("M3",), 5.0, 0.5),
+    "ACA": OcclusionSite(0.03, ("A1", "A2"), 5.0, 0.5),
+    "PCA": OcclusionSite(0.06, ("P1", "P2"), 5.0, 0.5),
+    "BA": OcclusionSite(0.06, ("BA",), 10.0, 0.6),
 }
 PROXIMAL_SITES = frozenset({"ICA", "M1", "BA"})
 LENGTH_LIMITS_MM = (3.0, 45.0)
+DIAMETER_FACTOR = (0.9, 1.1)
+
+# Susceptibility in ppm: mean and deviation of in vivo QSM of basilar clots, 3 T.
 CARDIOEMBOLIC_SHARE = 0.6
-# Mean and deviation of susceptibility in ppm (in vivo QSM of basilar clots).
 CARDIOEMBOLIC_PPM = (0.42, 0.09)
 OTHER_PPM = (0.22, 0.11)
 LOWEST_PPM = 0.02
+
+# Standard deviation of the texture relative to the mean, and the length of its waves.
 TEXTURE = 0.2
+TEXTURE_WAVES = 24
+TEXTURE_WAVELENGTH_MM = (1.5, 6.0)
 TWO_LAYER_SHARE = 0.15
-FRAGMENT_SHARE = 0.07
+FRAGMENT_SHARE = 0.074
+FRAGMENT_LENGTH_MM = (3.0, 6.0)
+FRAGMENT_VESSELS = ("M2", "M3", "A2", "A3", "P2", "P3")
+# How often the anterior communicating artery fills the A1 behind a carotid occlusion.
+ANTERIOR_COLLATERAL = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Texture:
+    """Susceptibility inside a thrombus relative to its mean: waves in all directions.
+
+    Attributes
+    ----------
+    waves : float64 array (n, 3)
+        Wave vectors, rad/mm.
+    phases : float64 array (n,)
+    """
+
+    waves: Float64
+    phases: Float64
+
+    def at(self, points: Float64) -> Float64:
+        """Return factors around 1 with standard deviation TEXTURE at (n, 3) LPS points."""
+        amplitude = TEXTURE * np.sqrt(2 / len(self.phases))
+        return 1 + amplitude * np.cos(points @ self.waves.T + self.phases).sum(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,24 +96,42 @@ class Piece:
 
     Attributes
     ----------
+    vessel : str
+        Tube in which its proximal end lies.
     tube : Tube
         Its lumen.
-    susceptibility_ppm : float64 array (n,)
-        Along the centreline, relative to water.
+    mean_ppm : float
+        Relative to water.
+    layer_factor : float
+        Of the susceptibility in its distal half; 1 for a thrombus of one layer.
+    texture : Texture
     """
 
+    vessel: str
     tube: Tube
-    susceptibility_ppm: Float64
+    mean_ppm: float
+    layer_factor: float
+    texture: Texture
+
+    def susceptibility(self, points: Float64) -> Float64:
+        """Return ppm at (n, 3) LPS points of the lumen."""
+        _, stations = cKDTree(self.tube.centreline).query(points)
+        distal = stations >= len(self.tube.centreline) // 2
+        layered = self.mean_ppm * np.where(distal, self.layer_factor, 1.0)
+        return np.clip(layered * self.texture.at(points), LOWEST_PPM, None)
 
 
 @dataclass(frozen=True, eq=False)
 class Clot:
-    """All thrombi of a case and the vessels without flow.
+    """All thrombi of a patient and the vessels without flow.
 
     Attributes
     ----------
     site : str
-        Key of SITES.
+        Key of OCCLUSION_SITES.
+    side : str
+        "R" or "L"; empty on the midline.
+    cardioembolic : bool
     pieces : tuple of Piece
         The main thrombus first, then fragments.
     without_flow : mapping of str to int
@@ -70,93 +139,100 @@ class Clot:
     """
 
     site: str
+    side: str
+    cardioembolic: bool
     pieces: tuple[Piece, ...]
     without_flow: dict[str, int]
 
+    @property
+    def proximal(self) -> bool:
+        """Whether a large artery is occluded."""
+        return self.site in PROXIMAL_SITES
 
-def draw_clot(arteries: dict[str, Tube], rng: np.random.Generator) -> Clot:
+
+def draw_clot(arteries: Arteries, rng: np.random.Generator) -> Clot:
     """Draw an occlusion of one artery, now and then with distal fragments."""
-    site = str(rng.choice(list(SITES), p=[share for share, _, _ in SITES.values()]))
-    host = _draw_host(site, arteries, rng)
+    shares = [row.share for row in OCCLUSION_SITES.values()]
+    site = str(rng.choice(list(OCCLUSION_SITES), p=shares))
+    row = OCCLUSION_SITES[site]
+    hosts = [tube for name, tube in arteries.items() if name.startswith(row.vessels)]
+    host = hosts[int(rng.integers(len(hosts)))]
+    first = int(rng.uniform(*row.start) * (len(host.centreline) - 1))
+    length = float(np.clip(row.median_mm * np.exp(rng.normal(0, row.deviation)), *LENGTH_LIMITS_MM))
+    cardioembolic = bool(rng.random() < CARDIOEMBOLIC_SHARE)
+    mean, deviation = CARDIOEMBOLIC_PPM if cardioembolic else OTHER_PPM
+    ppm = max(LOWEST_PPM, float(rng.normal(mean, deviation)))
     path = _downstream_path(host, arteries, rng)
-    first = _draw_start(site, host, rng)
-    _, median, deviation = SITES[site]
-    length = float(np.clip(median * np.exp(rng.normal(0, deviation)), *LENGTH_LIMITS_MM))
-    mean_ppm = _draw_susceptibility(rng)
-    pieces = [_cut_piece(path, first, length, mean_ppm, rng)]
-    without_flow = dict.fromkeys(descendants(host.name, arteries), 0)
-    if site == "ICA" and rng.random() < 0.7:
-        # The anterior cerebral artery is then filled through the anterior communicating one.
-        side = host.name[-2:]
-        filled = {"A1" + side, "A2" + side}
-        without_flow = {name: 0 for name in without_flow if name not in filled}
-    if without_flow and rng.random() < FRAGMENT_SHARE:
-        pieces += _draw_fragments(list(without_flow), arteries, mean_ppm, rng)
-    return Clot(site, tuple(pieces), {host.name: first, **without_flow})
+    pieces = [_cut_piece(path, first, length, ppm, rng)]
+    without_flow = _without_flow(host, first, arteries, collateral=rng.random())
+    if rng.random() < FRAGMENT_SHARE:
+        pieces += _draw_fragments(without_flow, arteries, ppm, rng)
+    side = host.name[-1] if host.name.endswith(("_R", "_L")) else ""
+    return Clot(site, side, cardioembolic, tuple(pieces), without_flow)
 
 
-def _draw_host(site: str, arteries: dict[str, Tube], rng: np.random.Generator) -> Tube:
-    hosts = [
-        tube
-        for name, tube in arteries.items()
-        if name.removesuffix("_R").removesuffix("_L") in VESSELS_OF_SITE[site]
-    ]
-    return hosts[int(rng.integers(len(hosts)))]
-
-
-def _draw_start(site: str, host: Tube, rng: np.random.Generator) -> int:
-    # Terminal carotid clots end in the terminus; others start anywhere but the last part.
-    low, high = (0.6, 0.95) if site == "ICA" else (0.0, 0.75)
-    return int(rng.uniform(low, high) * (len(host.centreline) - 1))
-
-
-def descendants(name: str, arteries: dict[str, Tube]) -> list[str]:
+def descendants(name: str, arteries: Arteries) -> list[str]:
     """Names of all tubes downstream of one."""
     children = [tube.name for tube in arteries.values() if tube.parent == name]
     return children + [far for child in children for far in descendants(child, arteries)]
 
 
-def _downstream_path(host: Tube, arteries: dict[str, Tube], rng: np.random.Generator) -> Tube:
+def _without_flow(host: Tube, first: int, arteries: Arteries, collateral: float) -> dict[str, int]:
+    """First station without flow of the host and of everything behind it."""
+    starved = descendants(host.name, arteries)
+    if host.name.startswith("ICA") and collateral < ANTERIOR_COLLATERAL:
+        side = host.name[-2:]
+        filled = {f"A1{side}", *descendants(f"A1{side}", arteries)}
+        starved = [name for name in starved if name not in filled]
+    return {host.name: first, **dict.fromkeys(starved, 0)}
+
+
+def _downstream_path(host: Tube, arteries: Arteries, rng: np.random.Generator) -> Tube:
     """Join the host and one branch after another into a single tube."""
     lines, radii, current = [host.centreline], [host.radius_mm], host
     while children := [t for t in arteries.values() if t.parent == current.name]:
-        # An embolus follows the straighter, wider way: the middle cerebral artery before the A1.
-        widest = max(children, key=lambda tube: tube.radius_mm[0] * rng.uniform(0.9, 1.1))
-        lines.append(widest.centreline[1:])
-        radii.append(widest.radius_mm[1:])
-        current = widest
+        # An embolus follows the wider way: the middle cerebral artery before the A1. Side branches
+        # leave their parent before its end and are no continuation of it.
+        ends = [t for t in children if np.allclose(t.centreline[0], current.centreline[-1], atol=1)]
+        if not ends:
+            break
+        current = max(ends, key=lambda tube: tube.radius_mm[0] * rng.uniform(0.9, 1.1))
+        lines.append(current.centreline[1:])
+        radii.append(current.radius_mm[1:])
     return Tube(host.name, np.concatenate(lines), np.concatenate(radii))
 
 
 def _cut_piece(
-    path: Tube, first: int, length_mm: float, mean_ppm: float, rng: np.random.Generator
+    path: Tube, first: int, length_mm: float, ppm: float, rng: np.random.Generator
 ) -> Piece:
-    # A spline's points lie a little further apart than its knots say: measure along the curve.
+    # Measured along the curve: its points lie a little further apart than its knots say.
     steps = np.linalg.norm(np.diff(path.centreline[first:], axis=0), axis=1)
-    count = 1 + max(1, int(np.searchsorted(np.cumsum(steps), length_mm)))
-    last = first + count
-    radius = path.radius_mm[first:last] * rng.uniform(0.9, 1.1)
-    texture = ndimage.gaussian_filter1d(rng.normal(size=count), 1.0 / STEP_MM, mode="nearest")
-    profile = 1 + TEXTURE * texture / max(float(texture.std()), 1e-6)
-    if rng.random() < TWO_LAYER_SHARE:
-        profile[: count // 2] *= 0.4
-    ppm = np.clip(mean_ppm * profile, LOWEST_PPM, None)
-    return Piece(Tube("clot", path.centreline[first:last], radius), ppm)
-
-
-def _draw_susceptibility(rng: np.random.Generator) -> float:
-    cardioembolic = rng.random() < CARDIOEMBOLIC_SHARE
-    mean, deviation = CARDIOEMBOLIC_PPM if cardioembolic else OTHER_PPM
-    return max(LOWEST_PPM, float(rng.normal(mean, deviation)))
+    last = first + 1 + max(1, int(np.searchsorted(np.cumsum(steps), length_mm)))
+    radius = path.radius_mm[first:last] * rng.uniform(*DIAMETER_FACTOR)
+    directions = rng.normal(size=(TEXTURE_WAVES, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    wavelengths = rng.uniform(*TEXTURE_WAVELENGTH_MM, (TEXTURE_WAVES, 1))
+    layered = rng.random() < TWO_LAYER_SHARE
+    return Piece(
+        vessel=path.name,
+        tube=Tube("clot", path.centreline[first:last], radius),
+        mean_ppm=ppm,
+        layer_factor=float(rng.uniform(0.3, 0.6)) if layered else 1.0,
+        texture=Texture(
+            2 * np.pi * directions / wavelengths, rng.uniform(0, 2 * np.pi, TEXTURE_WAVES)
+        ),
+    )
 
 
 def _draw_fragments(
-    names: list[str], arteries: dict[str, Tube], mean_ppm: float, rng: np.random.Generator
+    without_flow: dict[str, int], arteries: Arteries, ppm: float, rng: np.random.Generator
 ) -> list[Piece]:
-    distal = [name for name in names if name.startswith(("M2", "M3", "A2", "P2"))] or names
+    """Draw one or two distal fragments; none where no distal vessel lies behind the clot."""
+    distal = [name for name in without_flow if name.startswith(FRAGMENT_VESSELS)]
     pieces = []
-    for _ in range(rng.integers(1, 3)):
+    for _ in range(int(rng.integers(1, 3)) if distal else 0):
         tube = arteries[distal[int(rng.integers(len(distal)))]]
-        first = int(rng.uniform(0.2, 0.8) * (len(tube.centreline) - 1))
-        pieces.append(_cut_piece(tube, first, rng.uniform(3, 6), mean_ppm, rng))
+        low = max(0.2, without_flow[tube.name] / len(tube.centreline) + 0.3)
+        first = int(rng.uniform(min(low, 0.7), 0.8) * (len(tube.centreline) - 1))
+        pieces.append(_cut_piece(tube, first, rng.uniform(*FRAGMENT_LENGTH_MM), ppm, rng))
     return pieces

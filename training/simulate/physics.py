@@ -1,54 +1,88 @@
-"""Magnetisation: the field of a susceptibility map, gradient-echo signal, phase and noise."""
+"""Magnetisation: the field of a susceptibility map, steady states, phase, noise.
 
-from dataclasses import dataclass
-from typing import Any
+Arrays are torch tensors (slice, row, column), float32 unless said otherwise, on whatever device the
+case is simulated on.
+"""
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
+import torch
 
-from training.simulate.anatomy import Float32, Float64, stretch
-
-Array = npt.NDArray[Any]
-Complex64 = npt.NDArray[np.complex64]
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 
 # Proton gyromagnetic ratio over 2 pi (CODATA 2018, shielded proton), MHz/T.
 GAMMA_BAR_MHZ_PER_T = 42.576
+# Full width at half maximum of the low-pass filter behind a phase image, in samples of k-space
+# (homodyne filter of SWI products: 64 of 256 or more).
+PHASE_FILTER_PX = 64.0
 
 
 def dipole_field(
-    susceptibility: Float32, spacing: tuple[float, float, float], b0_direction: Float64
-) -> Float32:
+    susceptibility: torch.Tensor,
+    spacing: tuple[float, float, float],
+    b0_direction: Float64,
+    *,
+    margin: float = 0.0,
+) -> torch.Tensor:
     """Return the relative field (same unit as the susceptibility, such as ppm).
 
-    The dipole kernel 1/3 - (k.b)^2/k^2 in k-space with the Lorentz sphere correction; the map is
-    taken as periodic and its mean as 0.
+    The dipole kernel 1/3 - (k.b)^2/k^2 in k-space with the Lorentz sphere correction (Salomir 2003,
+    Marques 2005). The map is taken as periodic and its mean as 0.
 
     Parameters
     ----------
-    susceptibility : array (slice, row, column)
+    susceptibility : tensor (slice, row, column)
     spacing : (float, float, float)
         mm along (slice, row, column).
     b0_direction : array (3,)
         Unit vector of the main field along (slice, row, column).
+    margin : float
+        Zeros added along each axis before the transform, as a share of its length: keeps the
+        periodic images away.
     """
-    fast = tuple(scipy.fft.next_fast_len(n, real=True) for n in susceptibility.shape)
-    spectrum = scipy.fft.rfftn(susceptibility, s=fast)
-    frequency = [
-        scipy.fft.fftfreq(fast[0], spacing[0]).astype(np.float32)[:, None, None],
-        scipy.fft.fftfreq(fast[1], spacing[1]).astype(np.float32)[None, :, None],
-        scipy.fft.rfftfreq(fast[2], spacing[2]).astype(np.float32)[None, None, :],
-    ]
-    parts = zip(frequency, b0_direction, strict=True)
-    first, second, third = (axis * np.float32(component) for axis, component in parts)
-    along = first + second + third
-    squared = np.asarray(frequency[0] ** 2 + frequency[1] ** 2 + frequency[2] ** 2)
+    shape = susceptibility.shape
+    padded = [scipy.fft.next_fast_len(int(np.ceil(n * (1 + margin))), real=True) for n in shape]
+    spectrum = torch.fft.rfftn(susceptibility, s=padded)
+    spectrum *= _dipole_kernel(padded, spacing, b0_direction, susceptibility.device)
+    field = torch.fft.irfftn(spectrum, s=padded)
+    return field[: shape[0], : shape[1], : shape[2]].contiguous()
+
+
+def _dipole_kernel(
+    shape: list[int], spacing: tuple[float, float, float], b0: Float64, device: torch.device
+) -> torch.Tensor:
+    """Return 1/3 - (k.b)^2/k^2 on the half spectrum of a real transform, 0 at its middle."""
+    steps = [np.fft.fftfreq(n, mm) for n, mm in zip(shape, spacing, strict=True)]
+    steps[2] = np.abs(steps[2][: shape[2] // 2 + 1])
+    z, y, x = (_along_axis(step, axis, device) for axis, step in enumerate(steps))
+    # The highest frequency of an even count has both signs: products of axes cancel there.
+    for step, count in zip(steps, shape, strict=True):
+        if count % 2 == 0:
+            step[count // 2] = 0
+    w, v, u = (_along_axis(step, axis, device) for axis, step in enumerate(steps))
+    along = w * float(b0[0]) + v * float(b0[1]) + u * float(b0[2])
+    kernel = along.square_()
+    kernel += (z * z - w * w) * float(b0[0] ** 2)
+    kernel += (y * y - v * v) * float(b0[1] ** 2)
+    kernel += (x * x - u * u) * float(b0[2] ** 2)
+    squared = z * z + y * y + x * x
     squared[0, 0, 0] = 1
-    kernel = np.float32(1 / 3) - along * along / squared
+    kernel.div_(squared).neg_().add_(1 / 3)
     kernel[0, 0, 0] = 0
-    field = scipy.fft.irfftn(spectrum * kernel, s=fast)
-    inside = tuple(slice(0, n) for n in susceptibility.shape)
-    return np.ascontiguousarray(field[inside], dtype=np.float32)
+    # The map is linear between its samples. Taken as points, oblique fields would ring, because the
+    # kernel breaks off at the highest frequencies.
+    for axis, count in enumerate(shape):
+        frequency = np.abs(np.fft.fftfreq(count))[: kernel.shape[axis]]
+        kernel *= _along_axis(np.sinc(frequency) ** 2, axis, device)
+    return kernel
+
+
+def _along_axis(values: Float64, axis: int, device: torch.device) -> torch.Tensor:
+    shape = [1, 1, 1]
+    shape[axis] = len(values)
+    return torch.from_numpy(values.astype(np.float32)).to(device).reshape(shape)
 
 
 def larmor_rad_per_ms(field_strength_t: float) -> float:
@@ -56,123 +90,76 @@ def larmor_rad_per_ms(field_strength_t: float) -> float:
     return 2 * np.pi * GAMMA_BAR_MHZ_PER_T * field_strength_t * 1e-3
 
 
-def block_mean(fine: Array, factor: tuple[int, int, int]) -> Array:
-    """Average blocks of ``factor`` (slice, row, column) samples: the voxel of the acquisition."""
-    total = fine
-    for axis, times in enumerate(factor):
-        # Strided sums: far quicker than a mean over a short axis.
-        behind = (slice(None),) * axis
-        samples = total
-        total = samples[(*behind, slice(0, None, times))]
-        for start in range(1, times):
-            total = total + samples[(*behind, slice(start, None, times))]
-    return total / np.float32(np.prod(factor))
+def shim(field: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Take the second-order polynomial that fits best inside ``weight`` out of a field.
 
-
-def spread(coarse: Float32, factor: tuple[int, int, int]) -> Float32:
-    """Repeat each voxel ``factor`` times along (slice, row, column)."""
-    fine = coarse
-    for axis, times in enumerate(factor):
-        fine = np.repeat(fine, times, axis=axis)
-    return fine
-
-
-@dataclass(frozen=True, eq=False)
-class SpinMaps:
-    """What dephases and decays inside the voxels, on the fine grid.
-
-    Attributes
-    ----------
-    field_ppm : float32 array (slice, row, column)
-        Relative field.
-    decay_per_ms : float32 array
-        R2* above that of the tissue around, 1/ms.
-    gain : float32 array
-        Signal relative to the tissue around at TE 0.
+    Scanners shim with linear and second-order coils over the brain before they measure.
     """
-
-    field_ppm: Float32
-    decay_per_ms: Float32
-    gain: Float32
-
-
-def dephasing(
-    maps: SpinMaps,
-    echoes_ms: tuple[float, ...],
-    field_strength_t: float,
-    factor: tuple[int, int, int],
-) -> list[Complex64]:
-    """Return for each echo the mean over every voxel of gain x decay x precession.
-
-    Echoes must be equally spaced; the factor of one echo spacing is applied again and again.
-    """
-    omega = np.float32(larmor_rad_per_ms(field_strength_t))
-    signal = maps.gain * _propagator(maps, omega, echoes_ms[0])
-    averages = [block_mean(signal, factor)]
-    if len(echoes_ms) > 1:
-        step = _propagator(maps, omega, echoes_ms[1] - echoes_ms[0])
-        for _ in echoes_ms[1:]:
-            signal *= step
-            averages.append(block_mean(signal, factor))
-    return averages
+    step = 4
+    axes = [torch.linspace(-1, 1, n, device=field.device) for n in field.shape]
+    z, y, x = torch.meshgrid(*[axis[::step] for axis in axes], indexing="ij")
+    terms = [torch.ones_like(z), z, y, x, z * y, z * x, y * x, z * z, y * y, x * x]
+    chosen = weight[::step, ::step, ::step] > 0.5
+    design = torch.stack([term[chosen] for term in terms], dim=1).double()
+    wanted = field[::step, ::step, ::step][chosen].double()
+    factors = torch.linalg.lstsq(design, wanted[:, None]).solution[:, 0].float()
+    z, y, x = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
+    c = [float(value) for value in factors]
+    depth = c[0] + c[1] * z + c[7] * z * z
+    plane = (c[2] + c[4] * z) * y + (c[3] + c[5] * z + c[6] * y) * x + c[8] * y * y + c[9] * x * x
+    return field - (depth + plane)
 
 
-def _propagator(maps: SpinMaps, omega: np.float32, time_ms: float) -> Complex64:
-    """Return exp(-R2* t + i omega field t); real sine and cosine are quicker than a complex exp."""
-    angle = maps.field_ppm * (omega * np.float32(time_ms))
-    factor = np.empty(angle.shape, np.complex64)
-    np.cos(angle, out=factor.real)
-    np.sin(angle, out=factor.imag)
-    decaying = maps.decay_per_ms != 0
-    factor[decaying] *= np.exp(-maps.decay_per_ms[decaying] * np.float32(time_ms))
-    return factor
-
-
-def spoiled_echo(
-    *, t1_ms: float, t2star_ms: float, echo_ms: float, repetition_ms: float, flip_deg: float
-) -> float:
-    """Return the steady-state signal of a spoiled gradient echo (Ernst) for unit magnetisation."""
+def spoiled_echo(*, t1_ms: float, repetition_ms: float, flip_deg: float) -> float:
+    """Return the steady-state signal of a spoiled gradient echo at TE 0 (Ernst)."""
     angle = np.radians(flip_deg)
     recovery = np.exp(-repetition_ms / t1_ms)
-    steady = np.sin(angle) * (1 - recovery) / (1 - np.cos(angle) * recovery)
-    return float(steady * np.exp(-echo_ms / t2star_ms))
+    return float(np.sin(angle) * (1 - recovery) / (1 - np.cos(angle) * recovery))
 
 
-def add_noise(signal: Complex64, deviation: float, rng: np.random.Generator) -> Complex64:
-    """Add complex Gaussian noise of this deviation per channel; its magnitude is Rician."""
-    noise = rng.standard_normal((2, *signal.shape), dtype=np.float32) * np.float32(deviation)
-    return np.asarray(signal + noise[0] + 1j * noise[1], np.complex64)
+def inversion_recovery(*, t1_ms: float, repetition_ms: float, inversion_ms: float) -> float:
+    """Return the magnitude of longitudinal magnetisation after inversion recovery."""
+    signal = 1 - 2 * np.exp(-inversion_ms / t1_ms) + np.exp(-repetition_ms / t1_ms)
+    return float(abs(signal))
 
 
-def rician(magnitude: Float32, deviation: float, rng: np.random.Generator) -> Float32:
-    """Return the magnitude with Rician noise."""
-    return np.abs(add_noise(magnitude.astype(np.complex64), deviation, rng)).astype(np.float32)
+def complex_noise(
+    shape: tuple[int, ...], deviation: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Return complex Gaussian noise of this deviation per channel, complex64."""
+    noise = rng.standard_normal((*shape, 2), dtype=np.float32) * np.float32(deviation)
+    return torch.view_as_complex(torch.from_numpy(noise))
 
 
-def high_pass_phase(signal: Complex64, *, width_px: float = 64.0) -> Float32:
+def rician(magnitude: torch.Tensor, deviation: float, rng: np.random.Generator) -> torch.Tensor:
+    """Return the magnitude of a signal with complex Gaussian noise."""
+    noise = complex_noise(tuple(magnitude.shape), deviation, rng).to(magnitude.device)
+    return (magnitude + noise).abs()
+
+
+def high_pass_phase(signal: torch.Tensor, *, width_px: float = PHASE_FILTER_PX) -> torch.Tensor:
     """Return phase (rad) after homodyne division by the low-pass filtered image, slice by slice.
 
-    The window is a Gaussian in k-space whose full width at half maximum is ``width_px`` samples.
+    Parameters
+    ----------
+    signal : complex64 tensor (slice, row, column)
+    width_px : float
+        Full width at half maximum of the Gaussian window in k-space, in samples.
     """
-    spectrum = scipy.fft.fft2(signal, axes=(1, 2))
-    deviation = width_px / 2.355
-    rows, columns = (
-        np.exp(-0.5 * (scipy.fft.fftfreq(n) * n / deviation) ** 2).astype(np.float32)
-        for n in signal.shape[1:]
-    )
-    smooth = scipy.fft.ifft2(spectrum * rows[:, None] * columns[None, :], axes=(1, 2))
-    return np.angle(signal * np.conj(smooth)).astype(np.float32)
+    rows, columns = (_gaussian_window(n, width_px, signal.device) for n in signal.shape[1:])
+    spectrum = torch.fft.fft2(signal)
+    smooth = torch.fft.ifft2(spectrum * rows[:, None] * columns[None, :])
+    return torch.angle(signal * smooth.conj())
 
 
-def phase_mask(phase: Float32, sign: int, power: int = 4) -> Float32:
-    """Return the SWI mask: 1 for the other sign, falling linearly to 0 at ``sign`` x pi."""
-    fall = 1 - np.clip(sign * phase, 0, None) / np.float32(np.pi)
-    return np.asarray(fall**power, np.float32)
+def _gaussian_window(count: int, width_px: float, device: torch.device) -> torch.Tensor:
+    order = torch.fft.fftfreq(count, device=device) * count
+    return torch.exp(-0.5 * (order / (width_px / 2.355)) ** 2)
 
 
-def smooth_field(
-    shape: tuple[int, int, int], rng: np.random.Generator, *, strength: float
-) -> Float32:
-    """Return a smooth positive factor around 1 (coil sensitivity), a few waves across the image."""
-    nodes = rng.normal(0, strength, (3, 4, 4)).astype(np.float32)
-    return np.exp(stretch(nodes, shape))
+def phase_mask(phase: torch.Tensor, sign: int, power: int = 4) -> torch.Tensor:
+    """Return the SWI mask: 1 for the other sign, falling linearly to 0 at ``sign`` x pi.
+
+    Haacke 2004; the power of 4 is what the products use.
+    """
+    return (1 - (sign * phase).clamp(min=0) / np.pi) ** power

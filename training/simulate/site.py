@@ -91,8 +91,9 @@ class Protocol:
             low, high = getattr(self, name)
             if not 0 <= low <= high or (low == 0 and name != "gap_mm"):
                 raise SiteError(f"{name} must be [low, high] with 0 < low <= high, got {low, high}")
-        steps = np.diff(self.echo_times_ms)
-        if not self.echo_times_ms or min(self.echo_times_ms) <= 0 or np.ptp(steps or [0]) > 1e-6:
+        steps = np.diff(self.echo_times_ms, prepend=0.0)
+        uneven = len(steps) > 2 and np.ptp(steps[1:]) > 1e-6
+        if not self.echo_times_ms or (steps <= 0).any() or uneven:
             raise SiteError(
                 f"echo_times_ms must be positive and equally spaced, got {self.echo_times_ms}"
             )

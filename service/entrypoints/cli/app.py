@@ -18,6 +18,7 @@ from service.bootstrap.processes import run_api, run_worker
 from service.bootstrap.processes import serve as serve_both
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.entrypoints.cli.demo import run_demo
+from service.entrypoints.cli.plugins import add_plugins
 from service.entrypoints.cli.views import StageBar, show_classification, show_findings
 from service.entrypoints.errors_told import errors_told
 from service.settings import Settings
@@ -138,5 +139,6 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, with the commands of whatever else is installed."""
+    add_plugins(app)
     app()

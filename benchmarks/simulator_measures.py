@@ -1,0 +1,146 @@
+"""What is measured on simulated examinations and compared with publications."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from service.domain.geometry import Geometry
+from service.domain.sequence import Role
+from training.simulate.case import LEAST_VISIBLE_SHARE, LEAST_VISIBLE_VOXELS
+from training.simulate.diffusion import render_diffusion
+from training.simulate.examination import Examination
+from training.simulate.labels import DARK_RATIO, block_mean, tissue_around
+from training.simulate.painting import ball, paint
+from training.simulate.physics import dipole_field
+from training.simulate.susceptibility import SusceptibilityImages, clean_images
+from training.simulate.tube import STEP_MM, Tube
+
+Float32 = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+# The threshold reader: a dark component of at least this volume that touches an artery.
+READER_MM3 = 8.0
+READER_VOXELS = 3
+# Profiles across a thrombus: samples along and across, mm.
+PROFILE_STEP_MM = 0.25
+PROFILE_REACH_MM = 12.0
+# Neighbourhood in which a phase image is compared with the field of a unit source.
+PHASE_REACH_MM = 8.0
+PHASE_SIGNAL = 0.3
+
+
+def dark_components(magnitude: Float32, spacing: tuple[float, float, float]) -> npt.NDArray[Any]:
+    """Label connected regions below 60 % of the tissue around, (slice, row, column)."""
+    dark = magnitude < DARK_RATIO * tissue_around(magnitude, spacing)
+    labels, _ = ndimage.label(dark, structure=np.ones((3, 3, 3)))
+    return np.asarray(labels)
+
+
+def reader_finds(magnitude: Float32, artery: Mask, grid: Geometry) -> bool:
+    """Whether a threshold reader reports a thrombus in (slice, row, column) ``artery``.
+
+    The reader sees the stored image and knows where arteries run: a run of dark voxels inside
+    one is reported if it is large enough for noise not to make it.
+    """
+    labels = dark_components(magnitude, grid.spacing)
+    inside = np.bincount(labels[artery], minlength=labels.max() + 1)[1:]
+    least = max(READER_VOXELS, int(np.ceil(READER_MM3 / grid.voxel_volume)))
+    return bool((inside >= least).any())
+
+
+def width_across(mask: Mask, tube: Tube, grid: Geometry) -> float:
+    """Return the largest width (mm) of a mask across a vessel in axial planes; 0 if nowhere."""
+    stations = np.arange(2, len(tube.centreline) - 2, max(1, int(0.5 / STEP_MM)))
+    if not len(stations):
+        return 0.0
+    course = tube.centreline[stations + 2] - tube.centreline[stations - 2]
+    course /= np.linalg.norm(course, axis=1, keepdims=True)
+    # In the axial plane, at right angles to the vessel.
+    across = np.stack([-course[:, 1], course[:, 0], np.zeros(len(course))], axis=1)
+    length = np.linalg.norm(across, axis=1, keepdims=True)
+    across = np.where(length > 0.2, across / np.maximum(length, 1e-6), [1.0, 0.0, 0.0])
+    offsets = np.arange(-PROFILE_REACH_MM, PROFILE_REACH_MM + 1e-6, PROFILE_STEP_MM)
+    points = tube.centreline[stations][:, None] + offsets[:, None] * across[:, None]
+    index = np.moveaxis(grid.to_index(points), -1, 0)
+    inside = ndimage.map_coordinates(mask.astype(np.float32), index, order=0) > 0.5
+    return float(inside.sum(axis=1).max() * PROFILE_STEP_MM)
+
+
+def is_visible(images: SusceptibilityImages) -> bool:
+    """Whether the thrombus has a susceptibility vessel sign, by the rule of the labels."""
+    enough = max(LEAST_VISIBLE_VOXELS, LEAST_VISIBLE_SHARE * images.lumen.sum())
+    return bool(images.lumen.any() and images.svs.sum() >= enough)
+
+
+def phase_sign(exam: Examination, images: SusceptibilityImages, body: Tube) -> float:
+    """Return the correlation of the phase around a body with the field of a positive source."""
+    grid = images.grid
+    middle = body.centreline[len(body.centreline) // 2]
+    centre = np.rint(grid.geometry.to_index(middle)).astype(int)
+    reach = np.ceil(PHASE_REACH_MM / np.array(grid.geometry.spacing)).astype(int)
+    low = np.maximum(centre - reach, 0)
+    high = np.minimum(centre + reach + 1, grid.geometry.shape)
+    if (high - low < 3).any():
+        return 0.0
+    share = np.zeros(grid.fine.shape, np.float32)
+    paint(body, grid.fine).blend(share, 1.0)
+    part = tuple(
+        slice(int(a * f), int(b * f)) for a, b, f in zip(low, high, grid.factor, strict=True)
+    )
+    alone = torch.from_numpy(share[part])
+    field = dipole_field(alone, grid.fine.spacing, exam.b0_direction, margin=1.0).numpy()
+    expected = block_mean(field, grid.factor)
+    here = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    phase = exam.scans[Role.SUSC].handedness * images.phase[here].numpy()
+    magnitude = images.magnitude[here].numpy()
+    seen = magnitude > PHASE_SIGNAL * np.median(magnitude)
+    if seen.sum() < 20:
+        return 0.0
+    return float(np.corrcoef(phase[seen], expected[seen])[0, 1])
+
+
+@dataclass(frozen=True)
+class BleedGrowth:
+    """Dark volume of one microbleed (mm3) at two echo times."""
+
+    short_mm3: float
+    long_mm3: float
+
+
+def microbleed_volumes(exam: Examination) -> list[float]:
+    """Return the dark volume (mm3) of every microbleed on the ideal magnitude image."""
+    grid = exam.grid(Role.SUSC)
+    magnitude = clean_images(exam, grid, 1).echoes[0].abs().numpy()
+    labels = dark_components(magnitude, grid.geometry.spacing)
+    volumes = []
+    for source in exam.patient.sources:
+        if source.kind == "microbleed":
+            # A ball of a voxel around the centre decides which component is the bleed.
+            core = paint(ball("core", source.body.centreline[1], 1.0), grid.geometry).flat
+            found = np.unique(labels.reshape(-1)[core])
+            count = int(np.isin(labels, found[found > 0]).sum()) if found.any() else 0
+            volumes.append(count * grid.geometry.voxel_volume)
+    return volumes
+
+
+def adc_ratio(exam: Examination) -> float | None:
+    """Return the stored ADC inside the infarct over that of other brain; None without infarct."""
+    infarct, head = exam.patient.infarct, exam.patient.head
+    images = render_diffusion(exam)
+    pose, geometry = exam.poses[Role.ADC], images.grid.geometry
+
+    def sampled(voxels: Float32) -> Float32:
+        source = torch.from_numpy(np.ascontiguousarray(voxels))
+        return np.asarray(pose.sample(source, head.geometry, geometry).numpy())
+
+    core = sampled(infarct.fraction) > 0.7
+    brain = sampled(head.tissues["grey"] + head.tissues["white"]) > 0.97
+    healthy = brain & (sampled(infarct.fraction) < 0.01)
+    adc = images.adc.numpy()
+    if core.sum() < 10:
+        return None
+    return float(adc[core & (adc > 0)].mean() / adc[healthy & (adc > 0)].mean())

@@ -1,0 +1,166 @@
+"""Simulate a case: one seed, one site, one examination with its truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from service.domain.sequence import Role
+from service.domain.volume import Volume
+from training.simulate.anatomy import Anatomy, load_mni
+from training.simulate.angiography import render_angiography
+from training.simulate.case import Case
+from training.simulate.diffusion import render_diffusion
+from training.simulate.examination import Examination, draw_examination
+from training.simulate.flair import render_flair
+from training.simulate.label_maps import load_label_maps
+from training.simulate.labels import draw_jitter
+from training.simulate.parameters import parameters
+from training.simulate.patient import draw_patient
+from training.simulate.site import Site
+from training.simulate.susceptibility import SusceptibilityImages, render_susceptibility
+
+
+class DeviceError(ValueError):
+    """The requested device is not there; whoever asked can choose another."""
+
+
+class HeadError(ValueError):
+    """A requested head is not among the anatomies; whoever asked can name another."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a case is simulated.
+
+    Attributes
+    ----------
+    with_clot : bool or None
+        Whether there is a thrombus; drawn if None (15 % have none).
+    complete : bool
+        Render every sequence, whatever the site's archive would lack.
+    jitter : bool
+        Draw both labels as one of several annotators would.
+    anatomies : Path or None
+        Folder of FreeSurfer-style label maps, used besides the built-in head.
+    heads : tuple of str
+        Names of the heads to draw from; all of them if empty.
+    device : str
+        "cpu", "cuda", or "auto" for CUDA where there is one. Images from different devices agree
+        to rounding, not to the bit.
+    """
+
+    with_clot: bool | None = None
+    complete: bool = False
+    jitter: bool = False
+    anatomies: Path | None = None
+    heads: tuple[str, ...] = ()
+    device: str = "auto"
+
+
+def simulate_case(seed: int, site: Site, options: Options) -> Case:
+    """Simulate one examination; the same arguments give the same bits on the same device.
+
+    Raises
+    ------
+    DeviceError
+        If CUDA is asked for and not there.
+    HeadError
+        If a named head is not among the anatomies.
+    """
+    # One thread: the sums of a matrix product depend on how it is split.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _simulate(seed, site, options)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _simulate(seed: int, site: Site, options: Options) -> Case:
+    patient = draw_patient(seed, load_anatomies(options), with_clot=options.with_clot)
+    device = choose_device(options.device)
+    exam = draw_examination(patient, site, complete=options.complete, device=device)
+    images = render_susceptibility(exam)
+    volumes, b0, draws = _companions(exam)
+    lumen, svs = _labels(exam, images, jitter=options.jitter)
+    present = {**_susceptibility_volumes(exam, images), **volumes}
+    kept = {role: present[role] for role in Role if role in present}
+    return Case(
+        seed=seed,
+        site=site,
+        scans={role: exam.scans[role] for role in kept},
+        volumes=kept,
+        b0=b0 if Role.DWI in kept else None,
+        lumen=lumen,
+        svs=svs,
+        parameters=parameters(exam, {"susceptibility": images.draws, **draws}, (lumen, svs)),
+    )
+
+
+def load_anatomies(options: Options) -> tuple[Anatomy, ...]:
+    """Return the heads to draw from."""
+    maps = load_label_maps(options.anatomies) if options.anatomies is not None else ()
+    known = {anatomy.name: anatomy for anatomy in (load_mni(), *maps)}
+    unknown = [name for name in options.heads if name not in known]
+    if unknown:
+        raise HeadError(f"there is no head {unknown[0]!r}; known are {', '.join(known)}")
+    return tuple(known[name] for name in options.heads or known)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name: "auto" is CUDA where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("device cuda was asked for, but torch sees none; use --device cpu")
+    return torch.device(name)
+
+
+def _susceptibility_volumes(exam: Examination, images: SusceptibilityImages) -> dict[Role, Volume]:
+    grid = images.grid.geometry
+    found = {}
+    if Role.SUSC not in exam.missing:
+        found[Role.SUSC] = exam.stored(images.magnitude, grid)
+    # Phase comes from the same acquisition: without it there is none.
+    if not {Role.SUSC, Role.PHASE} & exam.missing:
+        found[Role.PHASE] = exam.stored(images.phase, grid)
+    return found
+
+
+def _companions(
+    exam: Examination,
+) -> tuple[dict[Role, Volume], Volume | None, Mapping[str, object]]:
+    """Render what the archive holds of the other sequences: volumes, b0, and what was drawn."""
+    volumes: dict[Role, Volume] = {}
+    draws: dict[str, object] = {}
+    b0 = None
+    if not {Role.DWI, Role.ADC} <= exam.missing:
+        diffusion = render_diffusion(exam)
+        grid = diffusion.grid.geometry
+        draws["diffusion"] = diffusion.draws
+        b0 = exam.stored(diffusion.b0, grid)
+        for role, image in ((Role.DWI, diffusion.trace), (Role.ADC, diffusion.adc)):
+            if role not in exam.missing:
+                volumes[role] = exam.stored(image, grid)
+    if Role.FLAIR not in exam.missing:
+        flair = render_flair(exam)
+        draws["flair"] = flair.draws
+        volumes[Role.FLAIR] = exam.stored(flair.magnitude, flair.grid.geometry)
+    if Role.TOF not in exam.missing:
+        angiography = render_angiography(exam)
+        draws["angiography"] = angiography.draws
+        volumes[Role.TOF] = exam.stored(angiography.magnitude, angiography.grid.geometry)
+    return volumes, b0, draws
+
+
+def _labels(
+    exam: Examination, images: SusceptibilityImages, *, jitter: bool
+) -> tuple[Volume, Volume]:
+    geometry = exam.in_patient_frame(images.grid.geometry)
+    masks = (images.lumen, images.svs)
+    if jitter:
+        annotator = draw_jitter(exam.stream("annotator"))
+        masks = (annotator.apply(images.lumen), annotator.apply(images.svs))
+    return Volume(masks[0], geometry), Volume(masks[1], geometry)

@@ -1,0 +1,93 @@
+"""Axial grids, and moving arrays between them.
+
+Points are LPS millimetres (x to the patient's left, y to the back, z up) and arrays have axes
+(slice, row, column) = (z, y, x).
+"""
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from service.domain.geometry import Geometry
+from service.stages.preprocess import CANONICAL_AXES
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+
+# What a head is made of, as fractions of each voxel; what is left of 1 is air.
+TISSUES = ("grey", "white", "fluid", "bone", "soft", "fat")
+
+
+def axial_grid(
+    origin: npt.ArrayLike, spacing: tuple[float, float, float], shape: tuple[int, ...]
+) -> Geometry:
+    """Return an axial grid from its first voxel (LPS mm) and (slice, row, column) spacing."""
+    slices, rows, columns = (int(count) for count in shape)
+    return Geometry.from_components(
+        origin=origin, axes=CANONICAL_AXES, spacing=spacing, shape=(slices, rows, columns)
+    )
+
+
+def ras_to_lps(points: npt.ArrayLike) -> Float64:
+    """Turn (..., 3) right-anterior-superior coordinates into left-posterior-superior ones."""
+    return np.asarray(points, float) * np.array([-1.0, -1.0, 1.0])
+
+
+def ellipsoid(grid: Geometry, centre: Float64, radii: npt.ArrayLike) -> Float32:
+    """Fraction (0..1, soft over 1 mm) of each voxel inside an axis-aligned ellipsoid, LPS mm."""
+    size = np.asarray(radii, float)
+    slice_axis, row_axis, column_axis = (
+        (
+            (grid.origin[lps] + grid.spacing[axis] * np.arange(grid.shape[axis]) - centre[lps])
+            / size[lps]
+        ).astype(np.float32)
+        for axis, lps in enumerate((2, 1, 0))
+    )
+    radius = np.sqrt(slice_axis[:, None, None] ** 2 + row_axis[None, :, None] ** 2 + column_axis**2)
+    return np.clip((1 - radius) * np.float32(size.min()) + np.float32(0.5), 0, 1)
+
+
+def resample_axial(voxels: Float32, source: Geometry, grid: Geometry, shift: Float64) -> Float32:
+    """Sample an axial array on another axial grid, moved by ``shift`` (LPS mm); 0 beyond.
+
+    Linear, one axis after the other.
+    """
+    start = source.to_index(grid.origin + shift)
+    step = np.array(grid.spacing) / np.array(source.spacing)
+    sampled = voxels
+    for axis in range(3):
+        position = start[axis] + step[axis] * np.arange(grid.shape[axis])
+        sampled = _interpolate(sampled, position, axis)
+    return sampled
+
+
+def stretch(nodes: Float32, shape: tuple[int, int, int]) -> Float32:
+    """Enlarge a small array to ``shape`` by linear interpolation, corner on corner."""
+    enlarged = nodes
+    for axis, count in enumerate(shape):
+        enlarged = _interpolate(enlarged, np.linspace(0, nodes.shape[axis] - 1, count), axis)
+    return enlarged
+
+
+def _interpolate(voxels: Float32, position: Float64, axis: int) -> Float32:
+    """Linear interpolation at fractional indices along one axis; 0 beyond the ends."""
+    last = voxels.shape[axis] - 1
+    low = np.clip(np.floor(position).astype(int), 0, last - 1)
+    broadcast = [1, 1, 1]
+    broadcast[axis] = len(position)
+    inside = (position >= 0) & (position <= last)
+    weight = ((position - low) * inside).astype(np.float32).reshape(broadcast)
+    rest = ((1 - position + low) * inside).astype(np.float32).reshape(broadcast)
+    sampled = voxels.take(low, axis=axis)
+    sampled *= rest
+    upper = voxels.take(low + 1, axis=axis)
+    upper *= weight
+    sampled += upper
+    return sampled
+
+
+def signed_distance(mask: npt.NDArray[np.bool_]) -> Float32:
+    """Return the distance in voxels to the border of a mask, negative inside."""
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False)
+    return np.asarray(sitk.GetArrayFromImage(distance), np.float32)

@@ -1,0 +1,216 @@
+"""The object of the susceptibility-weighted sequence: signal, decay and field on a fine grid.
+
+Tissue comes from the head's 1 mm maps; vessels, thrombus and mimics are painted at 0.5 mm or finer,
+and their field is computed there. The thrombus is kept apart, so that the same patient can be
+rendered with and without it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from service.domain.geometry import Geometry
+from service.domain.sequence import Role
+from training.simulate.acquisition import Grid
+from training.simulate.examination import Examination
+from training.simulate.gradient_echo import Box, Spins
+from training.simulate.painting import inside_box, paint
+from training.simulate.physics import dipole_field, spoiled_echo
+from training.simulate.site import Scan
+from training.simulate.tissue import (
+    RELAXIVITY_HZ_PER_PPM,
+    TISSUES,
+    Tissue,
+    at_field,
+    blood_r2star_per_ms,
+    mix,
+)
+from training.simulate.tube import Tube
+
+Float32 = npt.NDArray[np.float32]
+
+VEIN_PPM = 0.19
+ISCHAEMIC_VEIN_PPM = 0.1
+# Signal at TE 0 relative to grey matter.
+VEIN_SIGNAL = 0.95
+CLOT_SIGNAL = 0.9
+STAGNANT_SIGNAL = 0.9
+# Flowing blood comes in fresh and shines, or loses its phase: each tube within these limits.
+INFLOW_SIGNAL = (0.75, 1.4)
+# The siphon's turbulence takes signal.
+SIPHON_SIGNAL = (0.2, 1.1)
+# Haematoma and calcium have few mobile protons.
+SOURCE_SIGNAL = {"microbleed": 0.7, "petechia": 0.8, "calcification": 0.5}
+# The thrombus's own field is added inside a box this far around it, with zeros around that.
+BOX_MARGIN_MM = 22.0
+BOX_PADDING = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class ClotMaps:
+    """The thrombus on a part of the fine grid, float32 arrays (slice, row, column).
+
+    Attributes
+    ----------
+    box : slices
+        The part.
+    shares : tuple of array
+        What each piece fills of each voxel, 0..1.
+    share, ppm : array
+        What all of them fill, and their susceptibility there.
+    """
+
+    box: Box
+    shares: tuple[Float32, ...]
+    share: Float32
+    ppm: Float32
+
+
+def grey_signal(scan: Scan, field_strength_t: float) -> float:
+    """Return the signal of grey matter at TE 0."""
+    return _steady(TISSUES["grey"], scan, field_strength_t)
+
+
+def _steady(tissue: Tissue, scan: Scan, field_strength_t: float) -> float:
+    return tissue.density * spoiled_echo(
+        t1_ms=at_field(tissue.t1_ms, field_strength_t),
+        repetition_ms=scan.protocol.repetition_ms,
+        flip_deg=scan.protocol.flip_deg,
+    )
+
+
+def healthy_spins(exam: Examination, grid: Grid) -> Spins:
+    """Return tissue, vessels and mimics without the thrombus."""
+    fine = grid.fine
+    signal, decay = (_on_fine(exam, voxels, fine) for voxels in _tissue_maps(exam))
+    ppm = np.zeros(fine.shape, np.float32)
+    # Arrays that torch and numpy share: painting is done in place, on the processor.
+    _paint_veins(exam, fine, (signal, decay, ppm))
+    _paint_arteries(exam, fine, (signal, decay, ppm))
+    _paint_sources(exam, fine, (signal, decay, ppm))
+    device = exam.device
+    field = dipole_field(torch.from_numpy(ppm).to(device), fine.spacing, exam.b0_direction)
+    del ppm
+    field += exam.poses[Role.SUSC].sample(exam.field_ppm, exam.patient.head.geometry, fine)
+    return Spins(torch.from_numpy(signal).to(device), torch.from_numpy(decay).to(device), field)
+
+
+def _tissue_maps(exam: Examination) -> tuple[Float32, Float32]:
+    """Signal at TE 0 and R2* (1/ms) of the tissue mixture on the head's grid."""
+    head, b0 = exam.patient.head, exam.site.field_strength_t
+    scan = exam.scans[Role.SUSC]
+    signal = mix(head.tissues, lambda tissue: _steady(tissue, scan, b0))
+    weighted = mix(
+        head.tissues, lambda tissue: _steady(tissue, scan, b0) / at_field(tissue.t2star_ms, b0)
+    )
+    iron = np.float32(RELAXIVITY_HZ_PER_PPM * b0 / 3 / 1000) * head.iron_ppm
+    return signal, weighted / np.maximum(signal, 1e-6) + iron
+
+
+def _on_fine(exam: Examination, voxels: Float32, fine: Geometry) -> Float32:
+    source = torch.from_numpy(voxels).to(exam.device)
+    sampled = exam.poses[Role.SUSC].sample(source, exam.patient.head.geometry, fine)
+    return np.asarray(sampled.cpu().numpy())
+
+
+def _paint(
+    tube: Tube, fine: Geometry, layers: tuple[Float32, ...], values: tuple[float, ...]
+) -> None:
+    painted = paint(tube, fine)
+    for layer, value in zip(layers, values, strict=True):
+        painted.blend(layer, value)
+
+
+def _paint_veins(exam: Examination, fine: Geometry, layers: tuple[Float32, ...]) -> None:
+    b0 = exam.site.field_strength_t
+    grey = grey_signal(exam.scans[Role.SUSC], b0)
+    clot = exam.patient.clot
+    for tube in exam.patient.veins:
+        starved = clot is not None and bool(clot.side) and tube.name.endswith(f"_{clot.side}")
+        ppm = VEIN_PPM + (ISCHAEMIC_VEIN_PPM if starved else 0.0)
+        if inside_box(tube, fine, 5):
+            _paint(tube, fine, layers, (VEIN_SIGNAL * grey, blood_r2star_per_ms(ppm, b0), ppm))
+
+
+def _paint_arteries(exam: Examination, fine: Geometry, layers: tuple[Float32, ...]) -> None:
+    b0, patient = exam.site.field_strength_t, exam.patient
+    grey = grey_signal(exam.scans[Role.SUSC], b0)
+    rng = exam.stream("inflow")
+    oxygenated = blood_r2star_per_ms(0.0, b0)
+    for tube in patient.arteries.values():
+        limits = SIPHON_SIGNAL if tube.name.startswith("ICA") else INFLOW_SIGNAL
+        inflow = float(rng.uniform(*limits))
+        flowing, standing = patient.split_flow(tube)
+        if flowing is not None and inside_box(flowing, fine, 5):
+            _paint(flowing, fine, layers, (inflow * grey, oxygenated, 0.0))
+        if standing is not None and inside_box(standing, fine, 5):
+            ppm = patient.stagnant_ppm
+            values = (STAGNANT_SIGNAL * grey, blood_r2star_per_ms(ppm, b0), ppm)
+            _paint(standing, fine, layers, values)
+
+
+def _paint_sources(exam: Examination, fine: Geometry, layers: tuple[Float32, ...]) -> None:
+    b0 = exam.site.field_strength_t
+    grey = grey_signal(exam.scans[Role.SUSC], b0)
+    for source in exam.patient.sources:
+        if inside_box(source.body, fine, 5):
+            signal = SOURCE_SIGNAL[source.kind] * grey
+            values = (signal, blood_r2star_per_ms(source.ppm, b0), source.ppm)
+            _paint(source.body, fine, layers, values)
+
+
+def clot_maps(exam: Examination, grid: Grid) -> ClotMaps | None:
+    """Paint the thrombus; None where there is none or no part of it in the slab."""
+    fine = grid.fine
+    pieces = exam.patient.clot.pieces if exam.patient.clot is not None else ()
+    painted = [(piece, paint(piece.tube, fine)) for piece in pieces]
+    touched = [p.flat for _, p in painted if p.flat.size]
+    if not touched:
+        return None
+    box = _box_around(np.concatenate(touched), grid)
+    shape = tuple(part.stop - part.start for part in box)
+    share, ppm = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    shares = []
+    corner = np.array([part.start for part in box])
+    for piece, voxels in painted:
+        index = np.stack(np.unravel_index(voxels.flat, fine.shape), axis=1)
+        local = tuple((index - corner).T)
+        alone = np.zeros(shape, np.float32)
+        alone[local] = voxels.fraction
+        shares.append(alone)
+        values = piece.susceptibility(fine.to_lps(index))
+        fuller = alone > share
+        own = np.zeros(shape, np.float32)
+        own[local] = values
+        ppm[fuller] = own[fuller]
+        share = np.maximum(share, alone)
+    return ClotMaps(box, tuple(shares), share, ppm)
+
+
+def _box_around(flat: npt.NDArray[np.int64], grid: Grid) -> Box:
+    """Fine voxels within BOX_MARGIN_MM of the thrombus, whole voxels of the image."""
+    fine = grid.fine
+    index = np.stack(np.unravel_index(flat, fine.shape), axis=1)
+    slices = []
+    for axis, factor in enumerate(grid.factor):
+        margin = int(np.ceil(BOX_MARGIN_MM / fine.spacing[axis]))
+        low = max(0, int(index[:, axis].min()) - margin) // factor * factor
+        high = min(fine.shape[axis], int(index[:, axis].max()) + margin + 1)
+        slices.append(slice(low, -(-high // factor) * factor))
+    return slices[0], slices[1], slices[2]
+
+
+def with_clot(exam: Examination, grid: Grid, healthy: Spins, maps: ClotMaps) -> Spins:
+    """Return the spins of the thrombus's box with the thrombus in it."""
+    b0 = exam.site.field_strength_t
+    share, ppm = (torch.from_numpy(m).to(exam.device) for m in (maps.share, maps.ppm))
+    field = dipole_field(share * ppm, grid.fine.spacing, exam.b0_direction, margin=BOX_PADDING)
+    signal = CLOT_SIGNAL * grey_signal(exam.scans[Role.SUSC], b0)
+    base, slope = blood_r2star_per_ms(0.0, b0), RELAXIVITY_HZ_PER_PPM * b0 / 3 / 1000
+    return Spins(
+        signal=healthy.signal + share * (signal - healthy.signal),
+        decay_per_ms=healthy.decay_per_ms + share * (base + slope * ppm - healthy.decay_per_ms),
+        field_ppm=healthy.field_ppm + field,
+    )
