@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from service.domain.geometry import Geometry
 from service.domain.model_spec import InputSpec
-from service.domain.sequence import Role
+from service.stages.align_volumes import choose_reference
 from service.stages.preprocess import NetworkInput, preprocess
 from service.stages.resample import resample_linear
 from training.simulate.case import Case
@@ -42,7 +42,7 @@ class PreparedCase:
     target, lumen : bool array
         Training label and true clot.
     parameters : mapping
-        Seed, site and what was drawn.
+        Seed, site and everything else that was drawn.
     """
 
     network_input: NetworkInput
@@ -52,19 +52,19 @@ class PreparedCase:
 
 
 def prepare(case: Case, spec: InputSpec) -> PreparedCase:
-    """Bring all sequences to the grid of SUSC and preprocess them as the service does."""
-    reference = case.volumes[Role.SUSC].geometry
+    """Bring all sequences to one grid and preprocess them as the service does."""
+    reference_role = choose_reference(case.volumes)
+    reference = case.volumes[reference_role].geometry
     aligned = {
-        role: volume if role in (Role.SUSC, Role.PHASE) else resample_linear(volume, reference)
+        role: volume if volume.geometry is reference else resample_linear(volume, reference)
         for role, volume in case.volumes.items()
     }
-    network_input = preprocess(aligned, Role.SUSC, spec)
-    parameters = {"seed": case.seed, "site": case.site, **case.parameters}
+    network_input = preprocess(aligned, reference_role, spec)
     target, lumen = (
         resample_linear(label, network_input.grid, outside=0.0).voxels >= 0.5
         for label in (case.target, case.lumen)
     )
-    return PreparedCase(network_input, target, lumen, parameters)
+    return PreparedCase(network_input, target, lumen, case.parameters)
 
 
 def save(prepared: PreparedCase, folder: Path) -> None:

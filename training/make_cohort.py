@@ -1,10 +1,13 @@
 """Simulate and preprocess a cohort: ``python -m training.make_cohort --site A,B --count 40 ...``.
 
 Case ``i`` of a cohort with seed ``s`` has the simulation seed ``1000000 * s + i`` and the site at
-position ``i`` of the list, which is repeated: naming a site twice doubles its share.
+position ``i`` of the list, which is repeated: naming a site twice doubles its share. All sequences
+are made; what the site's archive would lack stands in each ``case.json``.
 """
 
+import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -13,37 +16,41 @@ from rich.progress import track
 
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
-from training.simulate.case import simulate_case
+from training.simulate.examine import Options, simulate_case
+from training.simulate.site import Site, SiteError, load_sites
 
 SEED_STRIDE = 1_000_000
 
 
-def make_case(seed: int, site: str, folder: Path) -> None:
+def make_case(seed: int, site: Site, folder: Path, options: Options) -> None:
     """Simulate, preprocess and save one case, unless it is there already."""
     if not folder.exists():
-        save(prepare(simulate_case(seed, site), InputSpec()), folder)
+        save(prepare(simulate_case(seed, site, options), InputSpec()), folder)
 
 
 def main(
-    site: Annotated[str, typer.Option(help="Sites, separated by commas; repeated in turn.")],
+    site: Annotated[str, typer.Option(help="Sites, taken in turn, or the name of a cohort.")],
     count: Annotated[int, typer.Option(min=1)],
     seed: Annotated[int, typer.Option(min=0)],
     out: Annotated[Path, typer.Option(help="Folder of the cohort.")],
-    processes: Annotated[int, typer.Option(min=1)] = 1,
+    anatomies: Annotated[Path | None, typer.Option(help="Folder of label maps.")] = None,
+    processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
     """Write ``count`` cases under ``out``; complete cases are kept, so it can be started again."""
+    try:
+        sites = load_sites().select(site)
+    except SiteError as exc:
+        raise typer.BadParameter(str(exc)) from exc
     out.mkdir(parents=True, exist_ok=True)
-    sites = site.split(",")
-    with ProcessPoolExecutor(processes) as pool:
-        futures = [
-            pool.submit(
-                make_case,
-                SEED_STRIDE * seed + index,
-                sites[index % len(sites)],
-                out / f"{index:04d}-{sites[index % len(sites)]}",
+    options = Options(complete=True, anatomies=anatomies)
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        futures = []
+        for index in range(count):
+            place = sites[index % len(sites)]
+            folder = out / f"{index:04d}-{place.name}"
+            futures.append(
+                pool.submit(make_case, SEED_STRIDE * seed + index, place, folder, options)
             )
-            for index in range(count)
-        ]
         for future in track(as_completed(futures), "simulating", total=count):
             future.result()
 

@@ -1,80 +1,242 @@
 """Whole simulated cases: reproducible, labelled, and of the shape the sites promise."""
 
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from service.domain.sequence import Role
-from training.simulate.anatomy import draw_warp, load_template
-from training.simulate.case import Case, simulate_case
-from training.simulate.clot import SITES, draw_clot
-from training.simulate.vessels import draw_arteries
+from training.simulate.case import Case
+from training.simulate.examination import Examination, draw_examination
+from training.simulate.examine import (
+    DeviceError,
+    HeadError,
+    Options,
+    choose_device,
+    load_anatomies,
+    simulate_case,
+)
+from training.simulate.patient import Patient, draw_patient
+from training.simulate.scene import clot_maps
+from training.simulate.site import Site, load_sites
+from training.simulate.susceptibility import SusceptibilityImages, render_susceptibility
+
+SEED = 11
 
 
 @pytest.fixture(scope="module")
-def thick() -> Case:
+def sites() -> dict[str, Site]:
+    return dict(load_sites().sites)
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Patient]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield draw_patient(SEED, load_anatomies(Options()), with_clot=True)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def thick(sites: dict[str, Site]) -> Case:
     """A case of the 2D T2* site, the cheapest one."""
-    return simulate_case(11, "D", with_clot=True)
+    return simulate_case(SEED, sites["D"], Options(with_clot=True, complete=True))
 
 
-def test_one_seed_gives_the_same_bits(thick: Case) -> None:
-    again = simulate_case(11, "D", with_clot=True)
+def _exam(patient: Patient, site: Site, *, complete: bool = True) -> Examination:
+    return draw_examination(patient, site, complete=complete, device=torch.device("cpu"))
+
+
+def test_one_seed_gives_the_same_bits(thick: Case, sites: dict[str, Site]) -> None:
+    again = simulate_case(SEED, sites["D"], Options(with_clot=True, complete=True))
     assert again.parameters == thick.parameters
     for role, volume in thick.volumes.items():
         np.testing.assert_array_equal(again.volumes[role].voxels, volume.voxels)
         np.testing.assert_array_equal(again.volumes[role].geometry.affine, volume.geometry.affine)
-    np.testing.assert_array_equal(again.target.voxels, thick.target.voxels)
+    np.testing.assert_array_equal(again.svs.voxels, thick.svs.voxels)
 
 
-def test_case_has_a_label_and_no_phase_at_the_old_site(thick: Case) -> None:
-    assert set(thick.volumes) == set(Role) - {Role.PHASE}
+def test_a_complete_case_has_every_sequence_and_both_labels(thick: Case) -> None:
+    assert set(thick.volumes) == set(Role) == set(thick.scans)
+    assert thick.b0 is not None
+    assert thick.b0.geometry.same_grid(thick.volumes[Role.DWI].geometry)
     assert thick.lumen.voxels.any()
     assert thick.target.voxels.any()
-    assert thick.target.geometry.same_grid(thick.volumes[Role.SUSC].geometry)
+    for volume in (thick.lumen, thick.svs, thick.volumes[Role.PHASE]):
+        assert volume.geometry.same_grid(thick.volumes[Role.SUSC].geometry)
 
 
 def test_every_sequence_covers_the_clot_and_is_finite(thick: Case) -> None:
     centre = thick.lumen.geometry.to_lps(np.argwhere(thick.lumen.voxels).mean(axis=0))
     for volume in thick.volumes.values():
+        assert volume.voxels.dtype == np.float32
         assert np.isfinite(volume.voxels).all()
         index = volume.geometry.to_index(centre)
         assert (index > -1).all()
         assert (index < np.array(volume.geometry.shape)).all()
+    assert np.abs(thick.volumes[Role.PHASE].voxels).max() <= np.pi + 1e-5
 
 
-def test_case_without_a_clot_has_empty_labels() -> None:
-    case = simulate_case(12, "D", with_clot=False)
+def test_voxels_are_those_of_the_scan(thick: Case) -> None:
+    for role, volume in thick.volumes.items():
+        scan = thick.scans[role]
+        np.testing.assert_allclose(volume.geometry.spacing, scan.voxel_mm, atol=1e-9)
+    slices = thick.volumes[Role.SUSC].geometry
+    assert slices.spacing[0] == pytest.approx(
+        thick.scans[Role.SUSC].thickness_mm + thick.scans[Role.SUSC].gap_mm
+    )
+
+
+def test_parameters_are_json_and_hold_what_was_drawn(thick: Case) -> None:
+    document = json.loads(json.dumps(thick.parameters))
+    assert document["seed"] == SEED
+    assert document["with_clot"] is True
+    assert "Simulated" in document["notice"]
+    clot = document["patient"]["clot"]
+    assert clot["pieces"][0]["mean_ppm"] > 0
+    assert len(clot["pieces"][0]["texture"]["phases"]) > 4
+    assert {tube["name"] for tube in document["patient"]["arteries"]} >= {"M1_R", "M1_L", "BA"}
+    assert document["examination"]["scans"]["DWI"]["b_value"] >= 800
+    assert set(document["sequences"]) == {"susceptibility", "diffusion", "flair", "angiography"}
+    assert document["svs_mm3"] == pytest.approx(
+        thick.svs.voxels.sum() * thick.svs.geometry.voxel_volume, abs=1e-3
+    )
+
+
+def test_diffusion_is_restricted_in_the_infarct(patient: Patient, thick: Case) -> None:
+    adc = thick.volumes[Role.ADC]
+    brain = (adc.voxels > 300) & (adc.voxels < 1500)
+    # Grey and white matter: 0.83 to 0.91 um2/ms.
+    assert 750 < np.median(adc.voxels[brain]) < 1000
+    assert patient.infarct.core_ratio < 0.9
+
+
+def test_fluid_is_dark_on_flair_and_bright_on_b0(patient: Patient, thick: Case) -> None:
+    assert thick.b0 is not None
+    place = patient.head.place
+    # Both frontal horns, MNI; blurred by slices of several millimetres.
+    horns = np.stack([place(np.array([x, -20.0, 12.0])) for x in (-9.0, 9.0)])
+    turn = np.array(thick.parameters["examination"]["turn"])
+    points = horns @ turn.T
+    for volume, brighter in ((thick.volumes[Role.FLAIR], False), (thick.b0, True)):
+        index = np.rint(volume.geometry.to_index(points)).astype(int)
+        values = [volume.voxels[i[0], i[1] - 2 : i[1] + 3, i[2] - 2 : i[2] + 3] for i in index]
+        typical = np.median(volume.voxels[volume.voxels > 0.3 * np.percentile(volume.voxels, 99)])
+        fluid = max(np.max(v) for v in values) if brighter else min(np.min(v) for v in values)
+        assert (fluid > 1.3 * typical) if brighter else (fluid < 0.6 * typical)
+
+
+def test_case_without_a_clot_has_empty_labels(sites: dict[str, Site]) -> None:
+    only_t2star = replace(
+        sites["D"], missing=dict.fromkeys((Role.DWI, Role.ADC, Role.FLAIR, Role.TOF), 1.0)
+    )
+    case = simulate_case(12, only_t2star, Options(with_clot=False))
+    assert set(case.volumes) <= {Role.SUSC, Role.PHASE}
+    assert case.b0 is None
     assert case.parameters["with_clot"] is False
     assert not case.lumen.voxels.any()
     assert not case.svs.voxels.any()
     assert not case.target.voxels.any()
+    assert not case.visible
 
 
-def test_clots_follow_the_table_of_sites() -> None:
-    rng = np.random.default_rng(0)
-    warp = draw_warp(rng)
-    sites, fragments = [], 0
-    for _ in range(400):
-        clot = draw_clot(draw_arteries(warp, rng), rng)
-        sites.append(clot.site)
-        fragments += len(clot.pieces) > 1
-        main = clot.pieces[0]
-        assert 0.5 <= main.tube.length_mm <= 45.5
-        assert (main.susceptibility_ppm > 0).all()
-        assert clot.without_flow
-    for site, (share, _, _) in SITES.items():
-        assert sites.count(site) / 400 == pytest.approx(share, abs=0.08)
-    assert 0.02 < fragments / 400 < 0.12
+def test_the_same_seed_at_another_site_is_the_same_patient(
+    patient: Patient, sites: dict[str, Site]
+) -> None:
+    exams = [_exam(patient, sites[name]) for name in ("A", "B")]
+    assert exams[0].scans[Role.SUSC] != exams[1].scans[Role.SUSC]
+    assert exams[0].patient is exams[1].patient
+    again = draw_patient(SEED, load_anatomies(Options()), with_clot=True)
+    assert again.clot is not None
+    assert patient.clot is not None
+    np.testing.assert_array_equal(
+        again.clot.pieces[0].tube.centreline, patient.clot.pieces[0].tube.centreline
+    )
 
 
-def test_template_is_symmetric_about_the_midline() -> None:
-    template = load_template()
-    left = template.geometry.to_index([-26.0, -4.0, 1.0]).astype(int)
-    right = template.geometry.to_index([26.0, -4.0, 1.0]).astype(int)
-    assert template.iron_ppm[tuple(left)] == pytest.approx(0.04)
-    assert template.iron_ppm[tuple(right)] == pytest.approx(0.04)
+def test_missingness_is_the_sites(patient: Patient, sites: dict[str, Site]) -> None:
+    always = {role: 1.0 for role in Role if role is not Role.DWI}
+    lacking = _exam(patient, replace(sites["B"], missing=always), complete=False)
+    assert lacking.missing == lacking.lacking == frozenset(always)
+    complete = _exam(patient, replace(sites["B"], missing=always))
+    assert complete.missing == frozenset()
+    assert complete.lacking == frozenset(always)
+    # One of magnitude and diffusion is always there, and there is no phase without magnitude.
+    neither = _exam(patient, replace(sites["B"], missing={Role.SUSC: 1, Role.DWI: 1}))
+    assert neither.lacking == {Role.SUSC, Role.PHASE}
 
 
-def test_warp_goes_there_and_back() -> None:
-    warp = draw_warp(np.random.default_rng(3))
-    points = np.random.default_rng(0).uniform(-80, 80, (50, 3))
-    np.testing.assert_allclose(warp.to_template(warp.to_patient(points)), points, atol=1e-3)
+def test_slices_lie_oblique_to_the_main_field_in_most_examinations(
+    patient: Patient, sites: dict[str, Site]
+) -> None:
+    turns = [
+        draw_examination(
+            replace(patient, seed=seed), sites["B"], complete=True, device=torch.device("cpu")
+        )
+        for seed in range(12)
+    ]
+    straight = sum(np.allclose(exam.turn, np.eye(3)) for exam in turns)
+    assert 0 < straight < 12
+    for exam in turns:
+        assert np.linalg.norm(exam.b0_direction) == pytest.approx(1)
+        # The scanner's z axis is the field: turning the frame back must give it.
+        z, y, x = exam.b0_direction
+        np.testing.assert_allclose(exam.turn @ [x, y, z], [0, 0, 1], atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def swi(patient: Patient, sites: dict[str, Site]) -> tuple[Examination, SusceptibilityImages]:
+    exam = _exam(patient, sites["B"])
+    return exam, render_susceptibility(exam)
+
+
+def test_object_is_half_a_millimetre_fine(
+    swi: tuple[Examination, SusceptibilityImages],
+) -> None:
+    assert max(swi[1].grid.fine.spacing) <= 0.5 + 1e-9
+
+
+def test_visible_label_is_dark_and_touches_the_lumen(
+    swi: tuple[Examination, SusceptibilityImages],
+) -> None:
+    _, images = swi
+    magnitude = images.magnitude.numpy()
+    assert images.lumen.any()
+    assert images.svs.any()
+    assert (images.svs & images.lumen).any()
+    brain = np.median(magnitude[magnitude > 0.3 * magnitude.max()])
+    assert np.median(magnitude[images.svs]) < 0.6 * brain
+
+
+def test_lumen_has_the_volume_of_the_clot(
+    swi: tuple[Examination, SusceptibilityImages], patient: Patient
+) -> None:
+    _, images = swi
+    assert patient.clot is not None
+    true = sum(np.pi * (p.tube.radius_mm**2).mean() * p.tube.length_mm for p in patient.clot.pieces)
+    found = images.lumen.sum() * images.grid.geometry.voxel_volume
+    assert found == pytest.approx(true, rel=0.3)
+
+
+def test_clot_has_texture(patient: Patient, swi: tuple[Examination, SusceptibilityImages]) -> None:
+    exam, images = swi
+    maps = clot_maps(exam, images.grid)
+    assert maps is not None
+    inside = maps.ppm[maps.share > 0.9]
+    assert patient.clot is not None
+    piece = patient.clot.pieces[0]
+    assert inside.std() / inside.mean() > 0.08
+    if piece.layer_factor == 1:
+        assert inside.mean() == pytest.approx(piece.mean_ppm, rel=0.25)
+
+
+def test_unknown_heads_and_devices_are_refused() -> None:
+    with pytest.raises(HeadError, match="nobody"):
+        load_anatomies(Options(heads=("nobody",)))
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="--device cpu"):
+            choose_device("cuda")
+    assert choose_device("cpu").type == "cpu"

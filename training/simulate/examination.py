@@ -54,8 +54,10 @@ class Examination:
         Where the patient lies; SUSC is the reference.
     field_ppm : float32 tensor (slice, row, column)
         Shimmed relative field of tissue and air on the head's grid, without vessels.
+    lacking : frozenset of Role
+        What the site's archive would lack of this patient.
     missing : frozenset of Role
-        What the site's archive lacks of this patient.
+        What is not simulated: the same, or nothing if all sequences were asked for.
     """
 
     patient: Patient
@@ -64,6 +66,7 @@ class Examination:
     scans: Mapping[Role, Scan]
     poses: Mapping[Role, Pose]
     field_ppm: torch.Tensor
+    lacking: frozenset[Role]
     missing: frozenset[Role]
     device: torch.device
 
@@ -159,7 +162,8 @@ def draw_examination(
         if sequence != "susceptibility"
     }
     still = Pose(np.zeros(3), np.zeros(3), centre)
-    drawn = frozenset(role for role in Role if rng.random() < site.missing.get(role, 0.0))
+    drawn = {role for role in Role if rng.random() < site.missing.get(role, 0.0)}
+    lacking = _possible(frozenset(drawn))
     return Examination(
         patient=patient,
         site=site,
@@ -167,7 +171,8 @@ def draw_examination(
         scans=scans,
         poses={Role.SUSC: still, Role.PHASE: still, **poses},
         field_ppm=_shimmed_field(patient, turn, device),
-        missing=frozenset() if complete else _never_all(drawn),
+        lacking=lacking,
+        missing=frozenset() if complete else lacking,
         device=device,
     )
 
@@ -182,9 +187,11 @@ _SEQUENCES = {
 }
 
 
-def _never_all(missing: frozenset[Role]) -> frozenset[Role]:
-    """Keep one of diffusion and the susceptibility-weighted sequence: one is always there."""
-    return missing - {Role.DWI} if {Role.SUSC, Role.DWI} <= missing else missing
+def _possible(lacking: frozenset[Role]) -> frozenset[Role]:
+    """Phase comes with its magnitude, and one of magnitude and diffusion is always there."""
+    if Role.SUSC not in lacking:
+        return lacking
+    return (lacking | {Role.PHASE}) - {Role.DWI}
 
 
 def _draw_turn(rng: np.random.Generator) -> Float64:

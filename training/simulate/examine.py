@@ -120,13 +120,12 @@ def choose_device(name: str) -> torch.device:
 
 def _susceptibility_volumes(exam: Examination, images: SusceptibilityImages) -> dict[Role, Volume]:
     grid = images.grid.geometry
-    found = {}
-    if Role.SUSC not in exam.missing:
-        found[Role.SUSC] = exam.stored(images.magnitude, grid)
-    # Phase comes from the same acquisition: without it there is none.
-    if not {Role.SUSC, Role.PHASE} & exam.missing:
-        found[Role.PHASE] = exam.stored(images.phase, grid)
-    return found
+    stored = {Role.SUSC: images.magnitude, Role.PHASE: images.phase}
+    return {
+        role: exam.stored(voxels, grid)
+        for role, voxels in stored.items()
+        if role not in exam.missing
+    }
 
 
 def _companions(

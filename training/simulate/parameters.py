@@ -46,6 +46,7 @@ def parameters(
             "turn": to_json(exam.turn),
             "scans": to_json(exam.scans),
             "poses": to_json(exam.poses),
+            "lacking": sorted(exam.lacking),
             "missing": sorted(exam.missing),
         },
         "sequences": to_json(draws),

@@ -24,6 +24,8 @@ DEMONS_ITERATIONS = (60, 40)
 DEMONS_SMOOTHING = (2.0, 1.3)
 # Grey matter between fluid and white matter, as on a T1 image.
 GREY_LEVEL = 0.6
+BRAIN_SHARE = 0.5
+MARGIN_MM = 12.0
 
 
 def register(grey: Float32, white: Float32, geometry: Geometry) -> Place:
@@ -63,10 +65,12 @@ def register(grey: Float32, white: Float32, geometry: Geometry) -> Place:
 
 
 def _coarse(grey: Float32, white: Float32, geometry: Geometry) -> Volume:
-    """Return an image like a T1 of the brain on a coarse grid."""
+    """Return an image like a T1 of the brain, on a coarse grid around it."""
     image = ndimage.gaussian_filter(GREY_LEVEL * grey + white, STEP_MM / 2.5, truncate=3.0)
-    counts = tuple(int(n // STEP_MM) for n in geometry.shape)
-    grid = axial_grid(geometry.origin, (STEP_MM,) * 3, counts)
+    (window,) = ndimage.find_objects(grey + white > BRAIN_SHARE, max_label=1)
+    low, high = (np.array([getattr(s, end) for s in window]) for end in ("start", "stop"))
+    counts = np.ceil((high - low + 2 * MARGIN_MM) / STEP_MM)
+    grid = axial_grid(geometry.to_lps(low - MARGIN_MM), (STEP_MM,) * 3, tuple(counts))
     return resample_linear(Volume(image, geometry), grid, outside=0.0)
 
 
@@ -122,7 +126,7 @@ def _deformation(fixed: Volume, moving: Volume, matrix: Float64) -> Float64:
     field = sitk.Image(target.GetSize(), sitk.sitkVectorFloat64)
     field.CopyInformation(target)
     for iterations, smoothing in zip(DEMONS_ITERATIONS, DEMONS_SMOOTHING, strict=True):
-        demons = sitk.DiffeomorphicDemonsRegistrationFilter()
+        demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
         demons.SetNumberOfThreads(1)
         demons.SetNumberOfIterations(iterations)
         demons.SetSmoothDisplacementField(True)

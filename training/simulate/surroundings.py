@@ -91,15 +91,15 @@ SHAPES = (
     Shape("fluid", (0, -29, -61), (13, 8, 11)),  # in front of the medulla
     Shape("fluid", (0, -58, -62), (14, 10, 9)),  # cisterna magna
     Shape("fat", (43, 30, -72), (9, 16, 14), 0.7),  # buccal and infratemporal
-    Shape("bone", (30, 44, -41), (19, 27, 18)),  # orbit: wall, fat, muscles, nerve, eye
-    Shape("fat", (30, 46, -41), (17, 26, 16)),
+    Shape("bone", (30, 46, -42), (19, 27, 18)),  # orbit: wall, fat, muscles, nerve, eye
+    Shape("fat", (30, 48, -42), (17, 26, 16)),
     Shape("soft", (19, 40, -41), (2.5, 15, 5)),
     Shape("soft", (41, 42, -41), (2.5, 15, 5)),
     Shape("soft", (28, 40, -31), (5, 15, 2.5)),
     Shape("soft", (28, 40, -51), (5, 15, 2.5)),
-    Shape("soft", (26, 34, -40), (2.5, 16, 2.5)),
-    Shape("soft", (32, 57, -42), (13, 13, 13)),
-    Shape("fluid", (32, 57, -42), (11.7, 11.7, 11.7)),
+    Shape("soft", (26, 36, -40), (2.5, 16, 2.5)),
+    Shape("soft", (33, 60, -43), (13, 13, 13)),
+    Shape("fluid", (33, 60, -43), (11.7, 11.7, 11.7)),
     Shape("air", (6, 14, -41), (6, 11, 8)),  # sphenoid sinus
     Shape("air", (8, 44, -40), (5, 16, 7), 0.7),  # ethmoid cells
     Shape("air", (11, 73, -25), (10, 4, 10)),  # frontal sinus
