@@ -5,8 +5,10 @@ removed), lays the table's tree over it and prints, in Markdown, distances, angl
 diameters of each vessel.
 
 The angiogram is of one person and in that person's own space. The tree, which is in the atlas's,
-is aligned with it by iterated closest points: first by a similarity (rotation, shift, one scale: 7
-numbers), then by an affine map (12 numbers). Distances are in the person's millimetres.
+is aligned with it by iterated closest points: a similarity (rotation, shift, one scale: 7 numbers)
+for the whole tree. As the parts of a person's circle of Willis lie higher or lower than another's,
+distances are also given after each vessel was shifted onto its own (3 more numbers each): those
+tell of its shape. Distances are in the person's millimetres.
 """
 
 import argparse
@@ -29,12 +31,15 @@ Float64 = npt.NDArray[np.float64]
 VESSEL_LEVEL = 70
 SMALLEST_MM3 = 40.0
 STEP_MM = 0.5
+RIDGE_VOXELS = 5
 # Vessels that an angiogram of the circle of Willis shows reliably.
 SHOWN = ("ICA", "M1", "M2S", "M2I", "A1", "A2", "BA", "P1", "P2")
 START_PITCH = (-20.0, -10.0, 0.0, 10.0, 20.0)
 ROUNDS = 60
 KEPT_SHARE = 0.85
+FEWEST_POINTS = 3
 FAR_MM = 12.0
+SHIFT_ROUNDS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +81,7 @@ def read_angiogram(path: Path) -> Angiogram:
     large = np.bincount(parts.ravel()) * STEP_MM**3 >= SMALLEST_MM3
     vessel &= large[parts]
     depth = ndimage.distance_transform_edt(vessel) * STEP_MM
-    ridge = np.argwhere(vessel & (depth == ndimage.maximum_filter(depth, 3)))
+    ridge = np.argwhere(vessel & (depth == ndimage.maximum_filter(depth, RIDGE_VOXELS)))
     return Angiogram(ridge * STEP_MM + low, 2 * depth[tuple(ridge.T)], low, high)
 
 
@@ -91,16 +96,15 @@ def table_tree() -> dict[str, Tube]:
     }
 
 
-def align(tree: dict[str, Tube], real: Angiogram, *, affine: bool) -> Float64:
-    """Return the (4, 4) matrix that takes the tree onto the angiogram."""
+def align(tree: dict[str, Tube], real: Angiogram) -> Float64:
+    """Return the (4, 4) similarity that takes the tree onto the angiogram."""
     shown = np.concatenate(
         [tube.centreline[::2] for name, tube in tree.items() if name.split("_")[0] in SHOWN]
     )
-    best = min(
-        (_closest_points(shown, real, _start(shown, real, pitch), affine) for pitch in START_PITCH),
-        key=lambda result: result[0],
-    )
-    return best[1]
+    starts = (_start(shown, real, pitch) for pitch in START_PITCH)
+    return min(
+        (_closest_points(shown, real, start) for start in starts), key=lambda result: result[0]
+    )[1]
 
 
 def _start(tree: Float64, real: Angiogram, pitch: float) -> Float64:
@@ -111,13 +115,11 @@ def _start(tree: Float64, real: Angiogram, pitch: float) -> Float64:
     return matrix
 
 
-def _closest_points(
-    tree: Float64, real: Angiogram, matrix: Float64, affine: bool
-) -> tuple[float, Float64]:
+def _closest_points(tree: Float64, real: Angiogram, matrix: Float64) -> tuple[float, Float64]:
     """Refine a matrix by pairs in both directions, without the worst of them."""
     ridge = cKDTree(real.points)
     error = np.inf
-    for turn in range(ROUNDS):
+    for _ in range(ROUNDS):
         moved = nib.affines.apply_affine(matrix, tree)
         inside = ((moved > real.low) & (moved < real.high)).all(axis=1)
         there, found = ridge.query(moved[inside])
@@ -127,23 +129,18 @@ def _closest_points(
         distance = np.concatenate([there, back])
         kept = distance <= np.quantile(distance, KEPT_SHARE)
         error = float(distance[kept].mean())
-        full = affine and turn >= ROUNDS // 2
-        matrix = _fit(sources[kept], targets[kept], affine=full)
+        matrix = _fit(sources[kept], targets[kept])
     return error, matrix
 
 
-def _fit(sources: Float64, targets: Float64, *, affine: bool) -> Float64:
-    """Least-squares similarity (Umeyama 1991) or affine map between pairs of points."""
-    matrix = np.eye(4)
-    if affine:
-        padded = np.column_stack([sources, np.ones(len(sources))])
-        matrix[:3] = np.linalg.lstsq(padded, targets, rcond=None)[0].T
-        return matrix
+def _fit(sources: Float64, targets: Float64) -> Float64:
+    """Least-squares similarity between pairs of points (Umeyama 1991)."""
     middle, goal = sources.mean(axis=0), targets.mean(axis=0)
     centred, wanted = sources - middle, targets - goal
     left, sizes, right = np.linalg.svd(wanted.T @ centred)
     flip = np.array([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     scale = (sizes * flip).sum() / (centred**2).sum()
+    matrix = np.eye(4)
     matrix[:3, :3] = scale * (left * flip) @ right
     matrix[:3, 3] = goal - matrix[:3, :3] @ middle
     return matrix
@@ -157,78 +154,96 @@ class Comparison:
     ----------
     there, back : (float, float)
         Mean and 95 % distance of the tree's middle line to the angiogram's, and the other way.
+    shifted : (float, float)
+        Distance of the tree's to the angiogram's after the vessel was shifted onto its own.
+    shift_mm : float
+        By how much it was shifted.
     angle_degrees : float
         Between the directions from begin to end of both.
-    length_mm, real_length_mm : float
-        Of the part inside the image; the real one along the same part.
+    chord_mm, real_chord_mm : float
+        Straight from begin to end, as far as the image reaches.
     diameter_mm, real_diameter_mm : float
-    covered : float
-        Share of the vessel inside the image.
     """
 
     there: tuple[float, float]
     back: tuple[float, float]
+    shifted: tuple[float, float]
+    shift_mm: float
     angle_degrees: float
-    length_mm: float
+    chord_mm: float
+    real_chord_mm: float
     diameter_mm: float
     real_diameter_mm: float
-    covered: float
 
 
 def compare(tree: dict[str, Tube], real: Angiogram, matrix: Float64) -> dict[str, Comparison]:
     """Compare every vessel that the angiogram shows."""
     moved = {n: nib.affines.apply_affine(matrix, t.centreline) for n, t in tree.items()}
+    inside = {n: ((m > real.low) & (m < real.high)).all(axis=1) for n, m in moved.items()}
     names = np.concatenate([[name] * len(line) for name, line in moved.items()])
     apart, nearest = cKDTree(np.concatenate(list(moved.values()))).query(real.points)
     owner = np.where(apart < FAR_MM, names[nearest], "")
     return {
-        name: _compare_one(tree[name], moved[name], real, owner == name)
+        name: _compare_one(
+            moved[name][inside[name]], 2 * tree[name].radius_mm[inside[name]], real, owner == name
+        )
         for name in tree
-        if name.split("_")[0] in SHOWN and (owner == name).sum() >= 3
+        if name.split("_")[0] in SHOWN and (owner == name).sum() >= FEWEST_POINTS
     }
 
 
 def _compare_one(
-    tube: Tube, line: Float64, real: Angiogram, own: npt.NDArray[np.bool_]
+    line: Float64, diameters: Float64, real: Angiogram, own: npt.NDArray[np.bool_]
 ) -> Comparison:
-    inside = ((line > real.low) & (line < real.high)).all(axis=1)
-    there, found = cKDTree(real.points).query(line[inside])
+    ridge = cKDTree(real.points)
+    there, _ = ridge.query(line)
     back, _ = cKDTree(line).query(real.points[own])
-    seen = real.points[found]
-    begin, end = line[inside][[0, -1]], seen[[0, -1]]
-    ours, theirs = begin[1] - begin[0], end[1] - end[0]
-    cosine = ours @ theirs / np.linalg.norm(ours) / max(float(np.linalg.norm(theirs)), 1e-6)
+    shifted = line
+    for _ in range(SHIFT_ROUNDS):
+        _, found = ridge.query(shifted)
+        shifted = shifted + (real.points[found] - shifted).mean(axis=0)
+    after, found = ridge.query(shifted)
+    ours, theirs = line[-1] - line[0], real.points[found[-1]] - real.points[found[0]]
+    chords = np.linalg.norm([ours, theirs], axis=1)
+    cosine = ours @ theirs / max(float(chords.prod()), 1e-6)
     return Comparison(
-        there=(float(there.mean()), float(np.quantile(there, 0.95))),
-        back=(float(back.mean()), float(np.quantile(back, 0.95))),
+        there=_mean_and_most(there),
+        back=_mean_and_most(back),
+        shifted=_mean_and_most(after),
+        shift_mm=float(np.linalg.norm(shifted[0] - line[0])),
         angle_degrees=float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))),
-        length_mm=float(np.linalg.norm(np.diff(line[inside], axis=0), axis=1).sum()),
-        diameter_mm=float(2 * tube.radius_mm[inside].mean()),
-        real_diameter_mm=float(np.median(real.diameters_mm[own])),
-        covered=float(inside.mean()),
+        chord_mm=float(chords[0]),
+        real_chord_mm=float(chords[1]),
+        diameter_mm=float(diameters.mean()),
+        real_diameter_mm=float(np.median(real.diameters_mm[found])),
     )
 
 
-def told(title: str, matrix: Float64, compared: dict[str, Comparison]) -> str:
-    """Return one section of the report."""
-    sizes = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+def _mean_and_most(distances: Float64) -> tuple[float, float]:
+    return float(distances.mean()), float(np.quantile(distances, 0.95))
+
+
+def told(matrix: Float64, compared: dict[str, Comparison]) -> str:
+    """Return the report."""
+    scale = np.linalg.norm(matrix[:3, 0])
     lines = [
-        f"## {title}",
+        "# The course of the simulator's arteries",
         "",
-        f"Scales {', '.join(f'{size:.3f}' for size in sizes)}.",
+        f"Similarity of scale {scale:.3f}; mean (95 %) distances in mm.",
         "",
-        "| vessel | table to real, mean (95 %) mm | real to table, mean (95 %) mm | angle "
-        "| length in the image mm | diameter, table / real mm | in the image |",
+        "| vessel | table to real | real to table | table to real, shifted (shift) "
+        "| angle | begin to end, table / real | diameter, table / real |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in compared.items():
         lines.append(
             f"| {name} | {row.there[0]:.1f} ({row.there[1]:.1f}) "
-            f"| {row.back[0]:.1f} ({row.back[1]:.1f}) | {row.angle_degrees:.0f} "
-            f"| {row.length_mm:.0f} | {row.diameter_mm:.1f} / {row.real_diameter_mm:.1f} "
-            f"| {100 * row.covered:.0f} % |"
+            f"| {row.back[0]:.1f} ({row.back[1]:.1f}) "
+            f"| {row.shifted[0]:.1f} ({row.shifted[1]:.1f}), {row.shift_mm:.1f} "
+            f"| {row.angle_degrees:.0f} | {row.chord_mm:.0f} / {row.real_chord_mm:.0f} "
+            f"| {row.diameter_mm:.1f} / {row.real_diameter_mm:.1f} |"
         )
-    return "\n".join([*lines, "", ""])
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
@@ -237,10 +252,8 @@ def main() -> None:
     parser.add_argument("angiogram", type=Path)
     real = read_angiogram(parser.parse_args().angiogram)
     tree = table_tree()
-    sys.stdout.write("# The course of the simulator's arteries\n\n")
-    for title, affine in (("Similarity", False), ("Affine", True)):
-        matrix = align(tree, real, affine=affine)
-        sys.stdout.write(told(title, matrix, compare(tree, real, matrix)))
+    matrix = align(tree, real)
+    sys.stdout.write(told(matrix, compare(tree, real, matrix)))
 
 
 if __name__ == "__main__":

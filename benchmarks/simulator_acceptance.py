@@ -1,4 +1,4 @@
-"""Simulated against published: does the simulator show what publications report of thrombi?
+"""Compare what is measured on simulated thrombi with what publications report.
 
 ``python -m benchmarks.simulator_acceptance --cases 200 --out docs`` draws that many patients,
 examines each with one of the three-dimensional sites in turn and with the two-dimensional one, and
@@ -21,6 +21,8 @@ import typer
 from rich.progress import track
 
 from benchmarks.simulator_measures import (
+    READER_RATIOS,
+    Mask,
     adc_ratio,
     is_visible,
     microbleed_volumes,
@@ -28,6 +30,7 @@ from benchmarks.simulator_measures import (
     reader_finds,
     width_across,
 )
+from service.domain.geometry import Geometry
 from training.simulate.anatomy import load_mni
 from training.simulate.examination import draw_examination
 from training.simulate.examine import Options, load_anatomies
@@ -63,12 +66,14 @@ def measure_site(patient: Patient, site: Site) -> Row:
     images = render_susceptibility(exam)
     grid = images.grid.geometry
     magnitude = images.magnitude.numpy()
+    healthy = _healthy_artery(patient, images.lumen, grid)
+    found = reader_finds(magnitude, (images.lumen, healthy), grid)
     row: Row = {
         "seed": patient.seed,
         "site": site.name,
         "anatomy": patient.head.anatomy,
         "with_clot": patient.clot is not None,
-        "healthy_artery_dark": reader_finds(magnitude, _artery(patient, images.lumen, grid), grid),
+        "healthy_dark": [pair[1] for pair in found],
         "calcium_phase": [
             phase_sign(exam, images, source.body)
             for source in patient.sources
@@ -89,13 +94,13 @@ def measure_site(patient: Patient, site: Site) -> Row:
         "svs_mm3": float(images.svs.sum() * grid.voxel_volume),
         "visible": is_visible(images),
         "svs_width_mm": width_across(images.svs, piece.tube, grid),
-        "found": reader_finds(magnitude, images.lumen, grid),
+        "found": [pair[0] for pair in found],
         "clot_phase": phase_sign(exam, images, piece.tube),
     }
 
 
-def _artery(patient: Patient, lumen: np.ndarray, grid: Any) -> np.ndarray:  # noqa: ANN401
-    """A healthy M1: the left one, or the right one where the thrombus is on the left."""
+def _healthy_artery(patient: Patient, lumen: Mask, grid: Geometry) -> Mask:
+    """Return an M1 without thrombus: the left one, or the right one if the thrombus is left."""
     side = "R" if patient.clot is not None and patient.clot.side == "L" else "L"
     inside = np.zeros(grid.shape, bool)
     painted = paint(patient.arteries[f"M1_{side}"], grid)

@@ -24,6 +24,8 @@ Mask = npt.NDArray[np.bool_]
 
 # The threshold reader: a dark component of at least this volume that touches an artery.
 READER_MM3 = 8.0
+# How dark, relative to the tissue around: readers differ.
+READER_RATIOS = (0.5, 0.6, 0.7, 0.8)
 READER_VOXELS = 3
 # Profiles across a thrombus: samples along and across, mm.
 PROFILE_STEP_MM = 0.25
@@ -33,23 +35,32 @@ PHASE_REACH_MM = 8.0
 PHASE_SIGNAL = 0.3
 
 
-def dark_components(magnitude: Float32, spacing: tuple[float, float, float]) -> npt.NDArray[Any]:
-    """Label connected regions below 60 % of the tissue around, (slice, row, column)."""
-    dark = magnitude < DARK_RATIO * tissue_around(magnitude, spacing)
+def dark_components(
+    magnitude: Float32, spacing: tuple[float, float, float], ratio: float = DARK_RATIO
+) -> npt.NDArray[Any]:
+    """Label connected regions below a share of the tissue around, (slice, row, column)."""
+    dark = magnitude < ratio * tissue_around(magnitude, spacing)
     labels, _ = ndimage.label(dark, structure=np.ones((3, 3, 3)))
     return np.asarray(labels)
 
 
-def reader_finds(magnitude: Float32, artery: Mask, grid: Geometry) -> bool:
-    """Whether a threshold reader reports a thrombus in (slice, row, column) ``artery``.
+def reader_finds(magnitude: Float32, arteries: tuple[Mask, ...], grid: Geometry) -> list[list[bool]]:
+    """Whether a threshold reader reports a thrombus in each of some (slice, row, column) arteries.
 
-    The reader sees the stored image and knows where arteries run: a run of dark voxels inside
-    one is reported if it is large enough for noise not to make it.
+    The reader sees the stored image and knows where arteries run: dark voxels inside one are
+    reported if they hang together and are enough for noise not to make them.
+
+    Returns
+    -------
+    list (ratio of READER_RATIOS) of list (artery) of bool
     """
-    labels = dark_components(magnitude, grid.spacing)
-    inside = np.bincount(labels[artery], minlength=labels.max() + 1)[1:]
     least = max(READER_VOXELS, int(np.ceil(READER_MM3 / grid.voxel_volume)))
-    return bool((inside >= least).any())
+    found = []
+    for ratio in READER_RATIOS:
+        labels = dark_components(magnitude, grid.spacing, ratio)
+        counts = [np.bincount(labels[artery], minlength=2)[1:] for artery in arteries]
+        found.append([bool((count >= least).any()) for count in counts])
+    return found
 
 
 def width_across(mask: Mask, tube: Tube, grid: Geometry) -> float:

@@ -187,6 +187,14 @@ def test_same_case_gives_same_bytes_and_other_content_other_uids(
     assert uids[0].isdisjoint(uids[1])
 
 
+def test_an_adc_map_alone_knows_its_b_value(tmp_path: Path) -> None:
+    case = simulated_case()
+    alone = replace(case, volumes={Role.ADC: case.volumes[Role.ADC]}, b0=None)
+    series = planes(write_dicom(alone, tmp_path, Style.SIEMENS))
+    assert sorted(series) == [3]
+    assert series[3][0][1].SequenceName == "*ep_b0_1000"
+
+
 def test_only_what_the_case_has_is_written(tmp_path: Path) -> None:
     case = simulated_case(Composition.MAGNITUDE)
     flair = replace(case, volumes={Role.FLAIR: case.volumes[Role.FLAIR]}, b0=None)

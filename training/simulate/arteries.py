@@ -290,5 +290,5 @@ def _draw_variants(rng: np.random.Generator) -> tuple[dict[str, str], dict[str, 
 
 def _find_parent(parent: str, side: str, tubes: Mapping[str, Tube]) -> str:
     """Return the full name of a parent that is there: given in full, of this side, or midline."""
-    candidates = (parent, parent + side, parent + SIDES[0])
+    candidates = (parent, parent + (side or SIDES[0]))
     return next((name for name in candidates if name in tubes), "")

@@ -61,8 +61,10 @@ class Technique:
         Per pixel, along the readout.
     planar_bandwidth_hz : float
         Per pixel, along the phase encoding of echo-planar imaging; 0 for other sequences.
+    strongest_b : float
+        Strongest diffusion weighting of the sequence in s/mm2; 0 for other sequences.
     b_value : float or None
-        s/mm2; None where the image is not one of diffusion weighting (ADC maps too).
+        That of this image; None where it has none, as ADC maps.
     """
 
     field_t: float
@@ -76,6 +78,7 @@ class Technique:
     bandwidth_hz: float
     thickness_mm: float
     planar_bandwidth_hz: float = 0.0
+    strongest_b: float = 0.0
     b_value: float | None = None
 
 
@@ -162,6 +165,7 @@ def _technique(case: Case, role: Role, *, b_value: float | None = None) -> Techn
         bandwidth_hz=bandwidth,
         thickness_mm=scan.thickness_mm,
         planar_bandwidth_hz=protocol.bandwidth_hz_per_px,
+        strongest_b=scan.b_value,
         b_value=b_value,
     )
 

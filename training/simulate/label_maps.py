@@ -70,7 +70,7 @@ NECK_MM = 45
 AIR_MARGIN = 3
 BLUR_MM = 0.5
 # The subcutaneous layer, the fat between eye and orbit, and how far out the dural sinuses reach.
-SCALP_FAT_MM, ORBITAL_FAT_MM, DURA_MM = 5.0, 7.0, 7.0
+SCALP_FAT_MM, ORBITAL_FAT_MM, DURA_MM = 5.0, 7.0, 11.0
 
 
 def load_label_maps(folder: Path) -> tuple[Anatomy, ...]:
@@ -180,17 +180,9 @@ def _tissues(labels: Labels, surface: Float32) -> dict[str, Float32]:
 
 def _is_fat(labels: Labels) -> npt.NDArray[np.bool_]:
     """Which of the soft tissue without a name is fat: under the skin, and around the eyes."""
-    outside = np.isin(labels, (0, SKIN))
-    under_skin = signed_distance(_largest(outside)) < SCALP_FAT_MM
+    under_skin = signed_distance(labels == SKIN) < SCALP_FAT_MM
     in_orbit = signed_distance(np.isin(labels, ORBIT)) < ORBITAL_FAT_MM
     return (labels == OTHER_SOFT) & (under_skin | in_orbit)
-
-
-def _largest(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    parts, _ = ndimage.label(mask)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax()) & mask
 
 
 def _iron(labels: Labels, grid: Geometry, from_mni: Place) -> Float32:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from training.simulate.exported import Exported, Image
+from training.simulate.exported import Exported, Image, Technique
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Private:
 class Row:
     """How a maker heads one kind of image.
 
-    ``{b}`` and ``{d}`` in names stand for the b-value of the study and for 2 or 3 dimensions.
+    ``{b}`` and ``{d}`` in names stand for the strongest b-value and for 2 or 3 dimensions.
 
     Attributes
     ----------
@@ -65,9 +65,9 @@ class Row:
     options: tuple[str, ...] = ()
     protocol: str = "{name}"
 
-    def filled(self, text: str, part: Exported, b_value: float) -> str:
+    def filled(self, text: str, technique: Technique) -> str:
         """Return a name with its places filled."""
-        return text.format(b=f"{b_value:.0f}", d=3 if part.technique.volumetric else 2)
+        return text.format(b=f"{technique.strongest_b:.0f}", d=3 if technique.volumetric else 2)
 
 
 @dataclass(frozen=True)

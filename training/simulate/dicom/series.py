@@ -50,19 +50,17 @@ class Series:
 
 def arranged(images: Sequence[Exported], maker: Maker) -> list[Series]:
     """Group images into series, by number."""
-    weightings = [each.technique.b_value for each in images]
-    b_value = max((value for value in weightings if value), default=0.0)
     groups: dict[int, list[Exported]] = defaultdict(list)
     for each in images:
         groups[maker.rows[each.image].series].append(each)
     series = []
     for number, members in sorted(groups.items()):
         row = maker.rows[members[0].image]
-        description = row.filled(row.name, members[0], b_value)
+        description = row.filled(row.name, members[0].technique)
         parts = []
         for each in members:
             own = maker.rows[each.image]
-            parts.append(Part(each, own, own.filled(own.sequence, each, b_value)))
+            parts.append(Part(each, own, own.filled(own.sequence, each.technique)))
         time = f"08{_MINUTE[members[0].image]:02d}00"
         protocol = row.protocol.format(name=description)
         series.append(Series(number, description, protocol, time, tuple(parts)))
