@@ -19,6 +19,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
@@ -67,7 +68,7 @@ def read_angiogram(path: Path) -> Angiogram:
     image = nib.load(path)
     source = np.asarray(image.dataobj, np.float32)
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in source.shape])).reshape(3, -1).T
-    box = nib.affines.apply_affine(image.affine, corners)
+    box = apply_affine(image.affine, corners)
     low, high = box.min(axis=0), box.max(axis=0)
     grid = np.diag([STEP_MM, STEP_MM, STEP_MM, 1.0])
     grid[:3, 3] = low
@@ -117,13 +118,12 @@ def _start(tree: Float64, real: Angiogram, pitch: float) -> Float64:
 
 def _closest_points(tree: Float64, real: Angiogram, matrix: Float64) -> tuple[float, Float64]:
     """Refine a matrix by pairs in both directions, without the worst of them."""
-    ridge = cKDTree(real.points)
     error = np.inf
     for _ in range(ROUNDS):
-        moved = nib.affines.apply_affine(matrix, tree)
+        moved = apply_affine(matrix, tree)
         inside = ((moved > real.low) & (moved < real.high)).all(axis=1)
-        there, found = ridge.query(moved[inside])
-        back, nearest = cKDTree(moved).query(real.points)
+        there, found = _nearest(real.points, moved[inside])
+        back, nearest = _nearest(moved, real.points)
         sources = np.concatenate([tree[inside], tree[nearest]])
         targets = np.concatenate([real.points[found], real.points])
         distance = np.concatenate([there, back])
@@ -178,10 +178,10 @@ class Comparison:
 
 def compare(tree: dict[str, Tube], real: Angiogram, matrix: Float64) -> dict[str, Comparison]:
     """Compare every vessel that the angiogram shows."""
-    moved = {n: nib.affines.apply_affine(matrix, t.centreline) for n, t in tree.items()}
+    moved = {n: apply_affine(matrix, t.centreline) for n, t in tree.items()}
     inside = {n: ((m > real.low) & (m < real.high)).all(axis=1) for n, m in moved.items()}
     names = np.concatenate([[name] * len(line) for name, line in moved.items()])
-    apart, nearest = cKDTree(np.concatenate(list(moved.values()))).query(real.points)
+    apart, nearest = _nearest(np.concatenate(list(moved.values())), real.points)
     owner = np.where(apart < FAR_MM, names[nearest], "")
     return {
         name: _compare_one(
@@ -195,14 +195,13 @@ def compare(tree: dict[str, Tube], real: Angiogram, matrix: Float64) -> dict[str
 def _compare_one(
     line: Float64, diameters: Float64, real: Angiogram, own: npt.NDArray[np.bool_]
 ) -> Comparison:
-    ridge = cKDTree(real.points)
-    there, _ = ridge.query(line)
-    back, _ = cKDTree(line).query(real.points[own])
+    there, _ = _nearest(real.points, line)
+    back, _ = _nearest(line, real.points[own])
     shifted = line
     for _ in range(SHIFT_ROUNDS):
-        _, found = ridge.query(shifted)
+        _, found = _nearest(real.points, shifted)
         shifted = shifted + (real.points[found] - shifted).mean(axis=0)
-    after, found = ridge.query(shifted)
+    after, found = _nearest(real.points, shifted)
     ours, theirs = line[-1] - line[0], real.points[found[-1]] - real.points[found[0]]
     chords = np.linalg.norm([ours, theirs], axis=1)
     cosine = ours @ theirs / max(float(chords.prod()), 1e-6)
@@ -217,6 +216,12 @@ def _compare_one(
         diameter_mm=float(diameters.mean()),
         real_diameter_mm=float(np.median(real.diameters_mm[found])),
     )
+
+
+def _nearest(among: Float64, points: Float64) -> tuple[Float64, npt.NDArray[np.int64]]:
+    """Return the distance of points to the nearest among others, and which one that is."""
+    distance, index = cKDTree(among).query(points)
+    return np.asarray(distance, float), np.asarray(index, np.int64)
 
 
 def _mean_and_most(distances: Float64) -> tuple[float, float]:

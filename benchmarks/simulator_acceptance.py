@@ -44,6 +44,8 @@ PLANAR = "D"
 CPU = torch.device("cpu")
 # Seeds of this measurement, far from those of cohorts and of the demonstration.
 FIRST_SEED = 500_000_000
+# The threshold reader of the table; the others stand in the data.
+READER_RATIO = 0.6
 SHORT_TE_MS, LONG_TE_MS = 20.0, 40.0
 Row = dict[str, Any]
 
@@ -168,92 +170,83 @@ def table(rows: Sequence[Row]) -> list[Line]:
     ]
 
 
-def _share(rows: Iterable[Row], key: str) -> float:
-    return 100 * float(np.mean([bool(row[key]) for row in rows]))
+def _share(rows: Iterable[Row], value: Callable[[Row], bool]) -> float:
+    return 100 * float(np.mean([value(row) for row in rows]))
 
 
 def _median(rows: Iterable[Row], value: Callable[[Row], float]) -> float:
     return float(np.median([value(row) for row in rows]))
 
 
+def _seen(row: Row) -> bool:
+    return bool(row["visible"])
+
+
 def _visibility(clots: list[Row], volumetric: list[Row]) -> list[Line]:
-    lines = [
-        Line(
-            f"visible thrombi (SVS), site {site}",
-            _share(chosen, "visible"),
-            "%",
-            75,
-            95,
-            "SWI 93 % (Radbruch 2013), 95.5 % (Weisstanner 2014), 78 % (Kang 2017)",
-            len(chosen),
-        )
+    published = "SWI 93 % (Radbruch 2013), 95.5 % (Weisstanner 2014), 78 % (Kang 2017)"
+    groups = {
+        f"visible thrombi (SVS), site {site}": [row for row in clots if row["site"] == site]
         for site in VOLUMETRIC
-        if (chosen := [row for row in clots if row["site"] == site])
+    }
+    groups["visible thrombi (SVS), 3D sites together"] = volumetric
+    lines = [
+        Line(name, _share(rows, _seen), "%", 75, 95, published, len(rows))
+        for name, rows in groups.items()
     ]
     planar = [row for row in clots if row["site"] == PLANAR]
-    return [
-        *lines,
-        Line(
-            "visible thrombi (SVS), 3D sites together",
-            _share(volumetric, "visible"),
-            "%",
-            75,
-            95,
-            "75 to 95 %, as above",
-            len(volumetric),
-        ),
-        Line(
-            f"visible thrombi (SVS), site {PLANAR}, 2D T2*",
-            _share(planar, "visible"),
-            "%",
-            50,
-            78,
-            "2D T2* 54 % (Hodel 2014), 76 % (Stroke 2019, n = 180), 67 to 78 % (Raj)",
-            len(planar),
-        ),
-    ]
+    published = "2D T2* 54 % (Hodel 2014), 76 % (n = 180), 67 to 78 % (Raj)"
+    name = f"visible thrombi (SVS), site {PLANAR}, 2D T2*"
+    return [*lines, Line(name, _share(planar, _seen), "%", 50, 78, published, len(planar))]
 
 
 def _reader(rows: Sequence[Row], clots: list[Row], volumetric: list[Row]) -> list[Line]:
+    """Sensitivity at the darkness that readers would take: the same for both kinds of images."""
     planar = [row for row in clots if row["site"] == PLANAR]
-    found_3d, found_2d = _share(volumetric, "found"), _share(planar, "found")
-    false = [row for row in rows if row["site"] in VOLUMETRIC]
+    everybody = [row for row in rows if row["site"] in VOLUMETRIC]
+    level = READER_RATIOS.index(READER_RATIO)
+
+    def found(row: Row) -> bool:
+        return bool(row["found"][level])
+
+    spatial, flat = _share(volumetric, found), _share(planar, found)
+    false = _share(everybody, lambda row: bool(row["healthy_dark"][level]))
+    hodel = "(Hodel 2014)"
     return [
         Line(
             "threshold reader finds, 3D",
-            found_3d,
+            spatial,
             "%",
             83,
             96,
-            "SWAN 83 to 96 % (Hodel 2014)",
+            f"83 to 96 % {hodel}",
             len(volumetric),
         ),
         Line(
             "threshold reader finds, 2D T2*, same patients",
-            found_2d,
+            flat,
             "%",
             44,
             67,
-            "54 % (Hodel 2014), 67 % (Raj)",
+            f"54 % {hodel}, 67 % (Raj)",
             len(planar),
         ),
         Line(
             "3D finds more than 2D by",
-            found_3d - found_2d,
+            spatial - flat,
             "points",
             20,
             46,
-            "29 to 42 points (Hodel 2014)",
+            f"29 to 42 points {hodel}",
             len(planar),
         ),
         Line(
             "reader calls a healthy M1 dark, 3D",
-            _share(false, "healthy_artery_dark"),
+            false,
             "%",
             0,
             9,
-            "specificity 91 to 100 % (Hodel 2014, Raj)",
-            len(false),
+            f"specificity 91 to 100 % {hodel}, Raj",
+            len(everybody),
         ),
     ]
 
@@ -265,7 +258,7 @@ def _bloom(rows: Iterable[Row]) -> float:
 def _shape(volumetric: list[Row]) -> list[Line]:
     of = {site: [r for r in volumetric if r["occlusion"] == site] for site in ("M1", "ICA", "BA")}
     seen = [row for row in of["M1"] if row["visible"]]
-    along = [row for row in of["BA"] + of["ICA"] if row["visible"]]
+    along = [row for row in of["BA"] if row["visible"]]
     lengths = [row["length_mm"] for row in volumetric]
     m1_lengths = [row["length_mm"] for row in of["M1"]]
     return [
@@ -288,7 +281,7 @@ def _shape(volumetric: list[Row]) -> list[Line]:
             len(seen),
         ),
         Line(
-            "basilar and carotid do not: the same",
+            "basilar does not: the same",
             _bloom(along),
             "x",
             0.7,

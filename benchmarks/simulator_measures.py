@@ -44,7 +44,9 @@ def dark_components(
     return np.asarray(labels)
 
 
-def reader_finds(magnitude: Float32, arteries: tuple[Mask, ...], grid: Geometry) -> list[list[bool]]:
+def reader_finds(
+    magnitude: Float32, arteries: tuple[Mask, ...], grid: Geometry
+) -> list[list[bool]]:
     """Whether a threshold reader reports a thrombus in each of some (slice, row, column) arteries.
 
     The reader sees the stored image and knows where arteries run: dark voxels inside one are

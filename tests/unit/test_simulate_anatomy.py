@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from service.domain.errors import InputError
@@ -213,7 +214,7 @@ def test_registration_finds_the_pose_of_a_label_map(
         [(13, 4, -20), (-13, 4, -20), (0, -11, -20), (37, 8, -18), (2, 38, 8), (-46, -28, 14)],
         float,
     )
-    wanted = ras_to_lps(nib.affines.apply_affine(turn, points))
+    wanted = ras_to_lps(apply_affine(turn, points))
     found = anatomy.from_mni(ras_to_lps(points))
     assert np.linalg.norm(found - wanted, axis=1).max() < 2.0
     assert anatomy.from_mni(ras_to_lps(points[0])).shape == (3,)

@@ -158,7 +158,7 @@ def test_the_same_seed_at_another_site_is_the_same_patient(
 
 
 def test_missingness_is_the_sites(patient: Patient, sites: dict[str, Site]) -> None:
-    always = {role: 1.0 for role in Role if role is not Role.DWI}
+    always: dict[Role, float] = {role: 1.0 for role in Role if role is not Role.DWI}
     lacking = _exam(patient, replace(sites["B"], missing=always), complete=False)
     assert lacking.missing == lacking.lacking == frozenset(always)
     complete = _exam(patient, replace(sites["B"], missing=always))

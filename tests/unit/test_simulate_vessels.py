@@ -1,6 +1,6 @@
 """Arteries and veins: connected, of published size, and where anatomy has them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import nibabel as nib
@@ -212,7 +212,7 @@ def test_a_third_of_strokes_congests_the_veins_of_its_side(head: Head) -> None:
     ratios = []
     for seed in range(40):
         veins = draw_veins(head, np.random.default_rng(seed), "L")
-        area = Counter[str]()
+        area: dict[str, float] = defaultdict(float)
         for tube in veins:
             if tube.name.startswith(("cortical", "medullary")):
                 area[tube.name[-1]] += float((tube.radius_mm**2).sum())

@@ -13,6 +13,7 @@ import nibabel as nib
 import nilearn.datasets
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from service.domain.geometry import Geometry
@@ -86,7 +87,7 @@ def load_mni() -> Anatomy:
         for name in ("t1", "gm", "wm")
     )
     surface = closed_surface(t1 > 0)
-    grey, white = _deblurred(grey / 255, white / 255)
+    grey, white = _deblurred(grey / np.float32(255), white / np.float32(255))
     return Anatomy(
         name="MNI152",
         tissues=surround(grey, white, surface, geometry),
@@ -102,7 +103,7 @@ def _read_atlas(path: Path, geometry: Geometry) -> Float32:
     image = nib.load(path)
     array = np.asarray(image.dataobj).transpose(2, 1, 0)[:, ::-1, ::-1]
     # Flipping both in-plane axes puts the last RAS sample first.
-    last = nib.affines.apply_affine(image.affine, np.array(image.shape) - 1)
+    last = apply_affine(image.affine, np.array(image.shape) - 1)
     origin = np.array([-last[0], -last[1], image.affine[2, 3]])
     source = axial_grid(origin, (1.0, 1.0, 1.0), array.shape)
     return resample_axial(array.astype(np.float32), source, geometry, np.zeros(3))

@@ -90,4 +90,5 @@ def signed_distance(mask: npt.NDArray[np.bool_]) -> Float32:
     """Return the distance in voxels to the border of a mask, negative inside."""
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
     distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False)
-    return np.asarray(sitk.GetArrayFromImage(distance), np.float32)
+    # It is 0 in the outermost voxels of the mask; the border is half a voxel further out.
+    return np.asarray(sitk.GetArrayFromImage(distance), np.float32) - np.float32(0.5)

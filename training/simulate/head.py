@@ -141,11 +141,11 @@ def bend(anatomy: Anatomy, warp: Warp) -> Head:
 def _patient_grid(anatomy: Anatomy, warp: Warp) -> Geometry:
     """Lay a grid around the bent head, cut below the brain."""
     step = WARP_STEP_MM
-    matter = sum(anatomy.tissues.values())[::step, ::step, ::step] > 0.5
+    air = 1 - sum(map_[::step, ::step, ::step] for map_ in anatomy.tissues.values())
     brain = anatomy.surface_mm[::step, ::step, ::step] < 0
     head, inner = (
         warp.to_patient(anatomy.geometry.to_lps(np.argwhere(mask) * step))
-        for mask in (matter, brain)
+        for mask in (air < 0.5, brain)
     )
     bottom = inner[:, 2].min() - BELOW_SKULL_MM
     shown = head[head[:, 2] > bottom]

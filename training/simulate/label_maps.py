@@ -11,6 +11,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import apply_affine
+from nibabel.filebasedimages import ImageFileError
 from scipy import ndimage
 
 from service.domain.errors import InputError
@@ -117,7 +119,7 @@ def _read(path: Path) -> tuple[Labels, Geometry]:
     try:
         image = nib.as_closest_canonical(nib.load(path))
         values = np.asanyarray(image.dataobj)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError) as error:
+    except (ImageFileError, OSError, EOFError) as error:
         raise InputError(f"{path}: not a NIfTI file: {error}") from error
     spacing = np.array(image.header.get_zooms(), float)
     if values.ndim != 3 or (values != np.rint(values)).any():
@@ -126,7 +128,7 @@ def _read(path: Path) -> tuple[Labels, Geometry]:
         raise InputError(f"{path}: voxels of {spacing.tolist()} mm; {FINEST_MM} to {COARSEST_MM}")
     labels = values.astype(np.int32)
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in labels.shape])).reshape(3, -1).T
-    lps = nib.affines.apply_affine(image.affine, corners) * [-1, -1, 1]
+    lps = apply_affine(image.affine, corners) * [-1, -1, 1]
     low = np.floor(lps.min(axis=0))
     shape = (np.ceil(lps.max(axis=0)) - low + 1)[::-1]
     grid = axial_grid(low, (1.0, 1.0, 1.0), tuple(shape))

@@ -95,7 +95,7 @@ class Pose:
         counts = [torch.arange(n, device=voxels.device, dtype=torch.float32) for n in target.shape]
         rows, columns = counts[1][None, :, None], counts[2][None, None, :]
         parts = []
-        for slices in counts[0].split(CHUNK):
+        for slices in torch.split(counts[0], CHUNK):
             index = [
                 (
                     float(start[axis])

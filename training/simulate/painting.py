@@ -43,8 +43,8 @@ def paint(tube: Tube, grid: Geometry) -> Painted:
     """
     spacing = np.array(grid.spacing)
     soft = float(np.sqrt(np.mean(spacing**2)))
-    # Balls half a radius apart bulge by 3 % of it at most.
-    apart = max(STEP_MM, min(soft, 0.5) / 2, float(tube.radius_mm.min()) / 2)
+    # Balls half a radius apart bulge by 3 % of it; in thin vessels a voxel hides more than that.
+    apart = max(soft, float(tube.radius_mm.min()) / 2)
     stations = np.arange(0, len(tube.centreline), max(1, int(apart / STEP_MM)))
     index = grid.to_index(tube.centreline[stations])
     reach = np.ceil((tube.radius_mm.max() + soft) / spacing).astype(int)

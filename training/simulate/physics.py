@@ -79,7 +79,7 @@ def _dipole_kernel(
     return kernel
 
 
-def _along_axis(values: Float64, axis: int, device: torch.device) -> torch.Tensor:
+def _along_axis(values: npt.NDArray[np.floating], axis: int, device: torch.device) -> torch.Tensor:
     shape = [1, 1, 1]
     shape[axis] = len(values)
     return torch.from_numpy(values.astype(np.float32)).to(device).reshape(shape)

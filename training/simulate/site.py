@@ -2,18 +2,24 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from service.domain.sequence import Role
 
 BUILT_IN = Path(__file__).with_name("sites.toml")
 
 Range = tuple[float, float]
+
+
+# Keys that no site has are mistakes, not comments.
+STRICT = ConfigDict(extra="forbid")
 
 
 class SiteError(ValueError):
@@ -72,6 +78,8 @@ class Protocol:
         Of grey matter.
     """
 
+    __pydantic_config__ = STRICT
+
     in_plane_mm: Range
     thickness_mm: Range
     echo_times_ms: tuple[float, ...]
@@ -123,6 +131,8 @@ class Site:
     susceptibility, diffusion, flair, angiography : Protocol
     """
 
+    __pydantic_config__ = STRICT
+
     name: str
     vendor: Vendor
     field_strength_t: float
@@ -147,6 +157,9 @@ class Site:
         """Return the sequence that gives a role."""
         found: Protocol = getattr(self, SEQUENCE_OF_ROLE[role])
         return found
+
+
+_SITE = TypeAdapter(Site)
 
 
 @dataclass(frozen=True)
@@ -205,31 +218,16 @@ def load_sites(extra: Path | None = None) -> SiteTable:
 
 def _parse(path: Path, name: str, entry: Mapping[str, Any]) -> Site:
     try:
-        values = dict(entry)
-        for sequence in ("susceptibility", "diffusion", "flair", "angiography"):
-            values[sequence] = _protocol(sequence, values.pop(sequence))
-        values["missing"] = {Role(role): float(p) for role, p in entry["missing"].items()}
-        values["vendor"] = Vendor(entry["vendor"])
-        return Site(name=name, **values)
-    except KeyError as exc:
-        raise SiteError(f"{path}: site {name}: {exc.args[0]} is missing") from exc
-    except (TypeError, ValueError) as exc:
-        raise SiteError(f"{path}: site {name}: {exc}") from exc
+        return _SITE.validate_python({"name": name, **entry})
+    except ValidationError as exc:
+        told = "; ".join(_told(problem) for problem in exc.errors())
+        raise SiteError(f"{path}: site {name}: {told}") from exc
 
 
-def _protocol(name: str, entry: Mapping[str, Any]) -> Protocol:
-    unknown = set(entry) - {field.name for field in fields(Protocol)}
-    if unknown:
-        raise SiteError(f"{name} has the unknown key {min(unknown)}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
-    if "composition" in values:
-        values["composition"] = Composition(values["composition"])
-    if "handedness" in values:
-        values["handedness"] = Handedness(values["handedness"])
-    try:
-        return Protocol(**values)
-    except SiteError as exc:
-        raise SiteError(f"{name}: {exc}") from exc
+def _told(problem: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    given = "" if isinstance(problem["input"], Mapping) else f", got {problem['input']!r}"
+    return f"{where}: {problem['msg']}{given}".removeprefix(": ")
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ SCALP_MM = 13.0
 SKIN_MM, SUBCUTANEOUS_MM = 2.0, 6.0
 # Cisterns and fissures narrower than twice this lie inside the dura.
 DURA_CLOSING_MM = 9.0
+SKULL_CLOSING_MM = 18.0
 # Rounding of the outer surface where head, face and neck meet.
 ROUNDING_MM = 4.0
 MARROW_SHARE = 0.6
@@ -134,14 +135,16 @@ def surround(
     dict of str to float32 array
         Fractions of grey and white matter, fluid, bone, soft tissue and fat; the rest is air.
     """
-    dura = _dura(surface_mm)
-    depth = _depth_under_skin(dura, geometry)
+    dura = _closed(surface_mm, DURA_CLOSING_MM) - np.float32(SUBARACHNOID_MM)
+    # Unlike the dura, the outside of the skull does not follow the clefts between the lobes.
+    outer = np.minimum(_closed(dura, SKULL_CLOSING_MM), dura)
+    depth = _depth_under_skin(outer, geometry)
     tissues = {name: np.zeros(geometry.shape, np.float32) for name in TISSUES}
     tissues["soft"] = _within(depth, 0)
     _cover(tissues, "fat", _within(depth, -SKIN_MM) - _within(depth, -SUBCUTANEOUS_MM))
-    _cover(tissues, "bone", _within(dura, SKULL_MM))
-    marrow = _within(dura, DIPLOE_MM) - _within(dura, INNER_TABLE_MM)
-    _cover(tissues, "fat", np.float32(MARROW_SHARE) * marrow)
+    _cover(tissues, "bone", _within(outer, SKULL_MM))
+    marrow = _within(outer, DIPLOE_MM) - _within(dura, INNER_TABLE_MM)
+    _cover(tissues, "fat", np.float32(MARROW_SHARE) * np.maximum(marrow, 0))
     for shape in SHAPES:
         _paint(tissues, shape, geometry)
     _cover(tissues, "fluid", _within(dura, 0))
@@ -159,15 +162,15 @@ def _within(distance: Float32, limit_mm: float) -> Float32:
     return np.clip(np.float32(limit_mm + 0.5) - distance, 0, 1)
 
 
-def _dura(surface_mm: Float32) -> Float32:
-    """Signed distance to a smooth surface around the brain and its cisterns."""
-    closed = signed_distance(signed_distance(surface_mm < DURA_CLOSING_MM) < -DURA_CLOSING_MM)
-    return ndimage.gaussian_filter(closed, 1.5, truncate=3.0) - np.float32(SUBARACHNOID_MM)
+def _closed(distance: Float32, closing_mm: float) -> Float32:
+    """Signed distance to a smooth surface without clefts narrower than twice ``closing_mm``."""
+    closed = signed_distance(signed_distance(distance < closing_mm) < -closing_mm)
+    return ndimage.gaussian_filter(closed, 1.5, truncate=3.0)
 
 
-def _depth_under_skin(dura: Float32, geometry: Geometry) -> Float32:
+def _depth_under_skin(skull: Float32, geometry: Geometry) -> Float32:
     """Signed distance to the skin, negative inside the head."""
-    outline = {"soft": _within(dura, SCALP_MM)}
+    outline = {"soft": _within(skull, SCALP_MM)}
     for shape in OUTLINE:
         _paint(outline, shape, geometry)
     rounded = ndimage.gaussian_filter(outline["soft"], ROUNDING_MM, truncate=2.5, mode="nearest")

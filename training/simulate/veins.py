@@ -149,9 +149,9 @@ SMALLEST_FACTOR = 0.5
 # Of transverse sinuses; one of the two is often much smaller.
 SMALL_SINUS_SHARE, SMALL_SINUS = 0.3, 0.5
 TURN_MM = 0.8
-OVER_BRAIN_MM = 1.2
+OVER_BRAIN_MM = 0.8
 # How far over the brain the dura is looked for, and how much bone tells it.
-DURA_RANGE_MM = np.arange(0.0, 14.0, 0.5)
+DURA_RANGE_MM = np.arange(0.0, 25.0, 0.5)
 BONE_SHARE = 0.4
 DURA_INSIDE_MM = 1.0
 NORMAL_STEP_MM = 1.5
