@@ -33,7 +33,7 @@ from benchmarks.simulator_measures import (
 from service.domain.geometry import Geometry
 from training.simulate.anatomy import load_mni
 from training.simulate.examination import draw_examination
-from training.simulate.examine import Options, load_anatomies
+from training.simulate.examine import Options, find_heads
 from training.simulate.painting import paint
 from training.simulate.patient import Patient, draw_patient
 from training.simulate.site import Composition, Site, load_sites
@@ -54,7 +54,7 @@ def measure_patient(seed: int, anatomies: Path | None, site: str) -> list[Row]:
     """Examine one patient at a three-dimensional site and at the two-dimensional one."""
     torch.set_num_threads(1)
     sites = load_sites().sites
-    patient = draw_patient(seed, load_anatomies(Options(anatomies=anatomies)))
+    patient = draw_patient(seed, find_heads(Options(anatomies=anatomies)))
     rows = [measure_site(patient, sites[name]) for name in (site, PLANAR)]
     rows[0]["microbleeds"] = _microbleeds(patient, sites["B"])
     exam = draw_examination(patient, sites[site], complete=True, device=CPU)

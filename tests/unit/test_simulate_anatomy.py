@@ -17,9 +17,14 @@ from service.domain.errors import InputError
 from training.simulate.anatomy import NUCLEI, Anatomy, load_mni
 from training.simulate.grids import TISSUES, ras_to_lps
 from training.simulate.head import Head, Warp, bend, draw_warp
-from training.simulate.label_maps import load_label_map, load_label_maps
+from training.simulate.label_maps import find_label_maps, load_label_map
 
 STILL = Warp(np.eye(3), np.zeros((1, 3)), np.zeros((1, 3)), np.zeros(1))
+
+
+def load_label_maps(folder: Path) -> tuple[Anatomy, ...]:
+    """Every head of a folder."""
+    return tuple(load_label_map(path) for path in find_label_maps(folder).values())
 
 
 @pytest.fixture(scope="module")
@@ -226,8 +231,8 @@ def test_registration_is_the_same_in_every_process(
     write_label_map(tmp_path / "one.nii.gz", mni)
     code = (
         "import sys,hashlib,numpy as np;from pathlib import Path;"
-        "from training.simulate.label_maps import load_label_maps;"
-        "(a,)=load_label_maps(Path(sys.argv[1]));"
+        "from training.simulate.label_maps import find_label_maps, load_label_map;"
+        "(a,)=map(load_label_map, find_label_maps(Path(sys.argv[1])).values());"
         "p=np.mgrid[-60:60:13,-80:60:13,-40:60:13].reshape(3,-1).T.astype(float);"
         "sys.stdout.write(hashlib.sha256(a.from_mni(p).tobytes()).hexdigest())"
     )

@@ -16,7 +16,7 @@ from training.simulate.examine import (
     HeadError,
     Options,
     choose_device,
-    load_anatomies,
+    find_heads,
     simulate_case,
 )
 from training.simulate.patient import Patient, draw_patient
@@ -36,7 +36,7 @@ def sites() -> dict[str, Site]:
 def patient() -> Iterator[Patient]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield draw_patient(SEED, load_anatomies(Options()), with_clot=True)
+    yield draw_patient(SEED, find_heads(Options()), with_clot=True)
     torch.set_num_threads(threads)
 
 
@@ -149,7 +149,7 @@ def test_the_same_seed_at_another_site_is_the_same_patient(
     exams = [_exam(patient, sites[name]) for name in ("A", "B")]
     assert exams[0].scans[Role.SUSC] != exams[1].scans[Role.SUSC]
     assert exams[0].patient is exams[1].patient
-    again = draw_patient(SEED, load_anatomies(Options()), with_clot=True)
+    again = draw_patient(SEED, find_heads(Options()), with_clot=True)
     assert again.clot is not None
     assert patient.clot is not None
     np.testing.assert_array_equal(
@@ -235,7 +235,7 @@ def test_clot_has_texture(patient: Patient, swi: tuple[Examination, Susceptibili
 
 def test_unknown_heads_and_devices_are_refused() -> None:
     with pytest.raises(HeadError, match="nobody"):
-        load_anatomies(Options(heads=("nobody",)))
+        find_heads(Options(heads=("nobody",)))
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="--device cpu"):
             choose_device("cuda")

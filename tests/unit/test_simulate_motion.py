@@ -64,12 +64,13 @@ def test_still_patient_is_imaged_as_is() -> None:
 
 
 def test_jerk_leaves_the_image_where_the_middle_of_k_space_was_taken() -> None:
-    image = _complex(_blob(np.array([0.0, 0.0, 0.0])))
+    image = torch.zeros(GRID.shape, dtype=torch.complex64)
+    image[20, 32, 30] = 1
     for at in (0.2, 0.8):
         jerk = Restlessness(np.zeros(2), np.array([6.0, -4.0]), at, np.zeros(2), 20.0)
         seen = jerk.blur(image, (1.0, 1.0, 1.0)).abs()
         assert np.argmax(seen.numpy()) == np.argmax(image.abs().numpy())
-        assert (seen - image.abs()).abs().max() > 0.001
+        assert (seen - image.abs()).abs().max() > 0.1
 
 
 def test_shift_of_all_lines_moves_the_image() -> None:

@@ -76,6 +76,9 @@ class Anatomy:
     from_mni: Place
 
 
+MNI = "MNI152"
+
+
 @functools.cache
 def load_mni() -> Anatomy:
     """Read the atlas from the installed nilearn package and build a head around it."""
@@ -89,7 +92,7 @@ def load_mni() -> Anatomy:
     surface = closed_surface(t1 > 0)
     grey, white = _deblurred(grey / np.float32(255), white / np.float32(255))
     return Anatomy(
-        name="MNI152",
+        name=MNI,
         tissues=surround(grey, white, surface, geometry),
         iron_ppm=paint_nuclei(geometry, NUCLEI, np.asarray),
         surface_mm=surface,

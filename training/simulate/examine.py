@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from service.domain.sequence import Role
 from service.domain.volume import Volume
-from training.simulate.anatomy import Anatomy, load_mni
+from training.simulate.anatomy import MNI, load_mni
 from training.simulate.angiography import render_angiography
 from training.simulate.case import Case
 from training.simulate.diffusion import render_diffusion
 from training.simulate.examination import Examination, draw_examination
 from training.simulate.flair import render_flair
-from training.simulate.label_maps import load_label_maps
+from training.simulate.label_maps import find_label_maps, load_label_map
 from training.simulate.labels import draw_jitter
 from training.simulate.parameters import parameters
-from training.simulate.patient import draw_patient
+from training.simulate.patient import LoadAnatomy, draw_patient
 from training.simulate.site import Site
 from training.simulate.susceptibility import SusceptibilityImages, render_susceptibility
 
@@ -79,7 +80,7 @@ def simulate_case(seed: int, site: Site, options: Options) -> Case:
 
 
 def _simulate(seed: int, site: Site, options: Options) -> Case:
-    patient = draw_patient(seed, load_anatomies(options), with_clot=options.with_clot)
+    patient = draw_patient(seed, find_heads(options), with_clot=options.with_clot)
     device = choose_device(options.device)
     exam = draw_examination(patient, site, complete=options.complete, device=device)
     images = render_susceptibility(exam)
@@ -99,14 +100,23 @@ def _simulate(seed: int, site: Site, options: Options) -> Case:
     )
 
 
-def load_anatomies(options: Options) -> tuple[Anatomy, ...]:
-    """Return the heads to draw from."""
-    maps = load_label_maps(options.anatomies) if options.anatomies is not None else ()
-    known = {anatomy.name: anatomy for anatomy in (load_mni(), *maps)}
+def find_heads(options: Options) -> dict[str, LoadAnatomy]:
+    """Return what loads each head to draw from, by its name; loading one takes seconds.
+
+    Raises
+    ------
+    InputError
+        If the folder of label maps has none.
+    HeadError
+        If a named head is not there.
+    """
+    maps = find_label_maps(options.anatomies) if options.anatomies is not None else {}
+    known: dict[str, LoadAnatomy] = {MNI: load_mni}
+    known |= {name: partial(load_label_map, path) for name, path in maps.items()}
     unknown = [name for name in options.heads if name not in known]
     if unknown:
         raise HeadError(f"there is no head {unknown[0]!r}; known are {', '.join(known)}")
-    return tuple(known[name] for name in options.heads or known)
+    return {name: known[name] for name in options.heads or known}
 
 
 def choose_device(name: str) -> torch.device:

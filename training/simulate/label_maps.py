@@ -59,6 +59,7 @@ CORD, OTHER_SOFT, SKIN, COMPACT_BONE = 512, 507, 511, 515
 VESSELS = (502, 514)
 ORBIT = (506, 508, 530)  # eyes, their muscles and nerves
 FIRST_OUTER = 500
+ENDING = ".nii.gz"
 BRAIN = tuple(
     label
     for label, fractions in TISSUE_OF.items()
@@ -75,18 +76,18 @@ BLUR_MM = 0.5
 SCALP_FAT_MM, ORBITAL_FAT_MM, DURA_MM = 5.0, 7.0, 11.0
 
 
-def load_label_maps(folder: Path) -> tuple[Anatomy, ...]:
-    """Load every ``*.nii.gz`` of a folder, sorted by name.
+def find_label_maps(folder: Path) -> dict[str, Path]:
+    """Return every ``*.nii.gz`` of a folder by the name of its head, sorted.
 
     Raises
     ------
     InputError
-        If there is none, or one is not a label map of a head.
+        If there is none.
     """
-    paths = sorted(folder.glob("*.nii.gz"))
+    paths = sorted(folder.glob(f"*{ENDING}"))
     if not paths:
-        raise InputError(f"no label maps: {folder} has no file *.nii.gz")
-    return tuple(load_label_map(path.resolve()) for path in paths)
+        raise InputError(f"no label maps: {folder} has no file *{ENDING}")
+    return {path.name.removesuffix(ENDING): path.resolve() for path in paths}
 
 
 @functools.cache
@@ -105,7 +106,7 @@ def load_label_map(path: Path) -> Anatomy:
     tissues = _tissues(labels, surface)
     from_mni = register(tissues["grey"] * brain, tissues["white"] * brain, geometry)
     return Anatomy(
-        name=path.name.removesuffix(".nii.gz"),
+        name=path.name.removesuffix(ENDING),
         tissues=tissues,
         iron_ppm=_iron(labels, geometry, from_mni),
         surface_mm=surface,

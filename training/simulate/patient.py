@@ -1,6 +1,6 @@
 """One simulated patient: head, vessels, thrombus, infarct and mimics, whatever scanner comes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from training.simulate.streams import stream
 from training.simulate.territory import Infarct, draw_infarct
 from training.simulate.tube import Tube
 from training.simulate.veins import draw_veins
+
+LoadAnatomy = Callable[[], Anatomy]
 
 CLOT_FREE_SHARE = 0.15
 # Blood that stands still behind a clot gives up its oxygen: its susceptibility in ppm.
@@ -71,19 +73,20 @@ def _part(tube: Tube, stations: slice) -> Tube | None:
 
 
 def draw_patient(
-    seed: int, anatomies: tuple[Anatomy, ...], *, with_clot: bool | None = None
+    seed: int, heads: Mapping[str, LoadAnatomy], *, with_clot: bool | None = None
 ) -> Patient:
-    """Draw a patient; the same seed and anatomies give the same patient.
+    """Draw a patient; the same seed and heads give the same patient.
 
     Parameters
     ----------
+    heads : mapping of str to callable
+        What loads each head to draw from.
     with_clot : bool, optional
         Drawn if not given: 15 % have none.
     """
-    choice = stream(seed, "anatomy")
-    anatomy = anatomies[int(choice.integers(len(anatomies)))]
+    name = sorted(heads)[int(stream(seed, "anatomy").integers(len(heads)))]
     warp = draw_warp(stream(seed, "warp"))
-    head = bend(anatomy, warp)
+    head = bend(heads[name](), warp)
     arteries = draw_arteries(head.place, stream(seed, "arteries"))
     drawn = stream(seed, "clot or not").random() >= CLOT_FREE_SHARE
     wanted = drawn if with_clot is None else with_clot
