@@ -31,7 +31,7 @@ from training.simulate.surroundings import surround
 Place = Callable[[npt.ArrayLike], Float64]
 
 # Box of the atlas's head in MNI mm (z, y, x), LPS: first and last voxel.
-MNI_BOX_MM = ((-114, -112, -92), (104, 122, 92))
+MNI_BOX_MM = ((-114, -108, -98), (104, 130, 98))
 # Sulci and cisterns narrower than twice this count as inside the brain's surface.
 CLOSING_MM = 6.0
 DEBLUR_MM, DEBLUR = 3.0, 2.0

@@ -119,11 +119,11 @@ def bend(anatomy: Anatomy, warp: Warp) -> Head:
     sources = {**anatomy.tissues, "iron_ppm": anatomy.iron_ppm, "surface_mm": anatomy.surface_mm}
     index = _anatomy_index(anatomy, warp, geometry)
     stack = torch.from_numpy(np.stack([sources[name] for name in names]))[None]
-    slabs = [
-        _sample(stack, index[:, start : start + SLAB])
-        for start in range(0, geometry.shape[0], SLAB)
-    ]
-    maps = dict(zip(names, np.concatenate(slabs, axis=1), strict=True))
+    bent = np.empty((len(names), *geometry.shape), np.float32)
+    for start in range(0, geometry.shape[0], SLAB):
+        slab = slice(start, start + SLAB)
+        bent[:, slab] = _sample(stack, index[:, slab])
+    maps = dict(zip(names, bent, strict=True))
 
     def place(points: npt.ArrayLike) -> Float64:
         return warp.to_patient(anatomy.from_mni(points))

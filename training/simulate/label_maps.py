@@ -55,7 +55,7 @@ TISSUE_OF: dict[int, Fractions] = {
 IRON_OF: dict[int, float] = {13: 0.13, 52: 0.13, 12: 0.04, 51: 0.04, 11: 0.04, 50: 0.04}
 # Nuclei that the maps do not name come from the atlas.
 UNNAMED_NUCLEI = ("substantia nigra", "red nucleus", "dentate nucleus")
-CORD, OTHER_SOFT, SKIN, COMPACT_BONE = 512, 507, 511, 515
+OTHER_SOFT, SKIN, COMPACT_BONE = 507, 511, 515
 VESSELS = (502, 514)
 ORBIT = (506, 508, 530)  # eyes, their muscles and nerves
 FIRST_OUTER = 500
