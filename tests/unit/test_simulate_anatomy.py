@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from service.domain.errors import InputError
 from training.simulate.anatomy import NUCLEI, Anatomy, load_mni
-from training.simulate.grids import TISSUES, ras_to_lps
+from training.simulate.grids import TISSUE_NAMES, ras_to_lps
 from training.simulate.head import Head, Warp, bend, draw_warp
 from training.simulate.label_maps import find_label_maps, load_label_map
 
@@ -47,7 +47,7 @@ def at(anatomy: Anatomy | Head, name: str, point: tuple[float, float, float]) ->
 @pytest.mark.parametrize("source", ["mni", "head"])
 def test_fractions_sum_to_one_with_air(source: str, request: pytest.FixtureRequest) -> None:
     anatomy: Anatomy | Head = request.getfixturevalue(source)
-    assert set(anatomy.tissues) == set(TISSUES)
+    assert set(anatomy.tissues) == set(TISSUE_NAMES)
     total = sum(anatomy.tissues.values())
     assert isinstance(total, np.ndarray)
     assert total.dtype == np.float32
@@ -84,12 +84,12 @@ def test_atlas_head_has_its_parts_in_place(
 
 @pytest.mark.parametrize("point", [(6, 14, -41), (28, 50, -66), (11, 73, -25), (0, 14, -72)])
 def test_air_spaces_hold_air(point: tuple[float, float, float], mni: Anatomy) -> None:
-    assert sum(at(mni, tissue, point) for tissue in TISSUES) < 0.2
+    assert sum(at(mni, tissue, point) for tissue in TISSUE_NAMES) < 0.2
 
 
 def test_skull_lies_between_brain_and_scalp(mni: Anatomy) -> None:
     """From the vertex outwards: brain or fluid, bone, fat, skin, air."""
-    column = [{t: at(mni, t, (20, -20, z)) for t in TISSUES} for z in range(60, 104)]
+    column = [{t: at(mni, t, (20, -20, z)) for t in TISSUE_NAMES} for z in range(60, 104)]
     first = {
         name: next(k for k, row in enumerate(column) if row[name] > 0.5) for name in ("bone", "fat")
     }
@@ -127,7 +127,7 @@ def test_unbent_head_is_the_anatomy(mni: Anatomy) -> None:
     shift = np.rint(mni.geometry.to_index(still.geometry.origin)).astype(int)
     assert (shift >= 0).any()
     point = (20, -20, 10)
-    for tissue in TISSUES:
+    for tissue in TISSUE_NAMES:
         assert at(still, tissue, point) == pytest.approx(at(mni, tissue, point), abs=1e-3)
 
 
@@ -155,7 +155,7 @@ def test_same_warp_gives_the_same_bits_on_any_number_of_threads(mni: Anatomy, he
         again = bend(mni, draw_warp(np.random.default_rng(5)))
     finally:
         torch.set_num_threads(before)
-    for tissue in TISSUES:
+    for tissue in TISSUE_NAMES:
         np.testing.assert_array_equal(again.tissues[tissue], head.tissues[tissue])
 
 

@@ -59,13 +59,12 @@ def fourier_encode(voxels: torch.Tensor, rows: int, columns: int) -> torch.Tenso
     voxels : complex64 tensor (slice, row, column)
         Its rows and columns are whole multiples of those kept.
     """
-    spectrum = voxels
+    spectrum = torch.fft.fft2(voxels)
     for axis, count in ((2, columns), (1, rows)):
         factor = spectrum.shape[axis] // count
         weights = torch.from_numpy(fourier_weights(count, factor).astype(np.complex64) / factor)
         shape = [1, 1, 1]
         shape[axis] = count
-        spectrum = torch.fft.fft(spectrum, dim=axis)
         low = spectrum.narrow(axis, 0, (count + 1) // 2)
         high = spectrum.narrow(axis, spectrum.shape[axis] - count // 2, count // 2)
         spectrum = torch.cat([low, high], dim=axis)

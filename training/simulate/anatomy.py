@@ -57,7 +57,7 @@ class Anatomy:
     ----------
     name : str
     tissues : mapping of str to float32 array
-        Fraction 0..1 of each of TISSUES; what is left of 1 is air. The eyes' vitreous is fluid;
+        Fraction 0..1 of each of TISSUE_NAMES; what is left of 1 is air. Vitreous is fluid;
         muscle, skin and dura are soft; fat is that of scalp, orbits and marrow.
     iron_ppm : float32 array
         Susceptibility that deep nuclei have beyond that of their tissue.

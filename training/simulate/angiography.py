@@ -1,4 +1,7 @@
-"""Time-of-flight angiography: fresh blood shines, and stops at a thrombus."""
+"""Time-of-flight angiography: fresh blood shines, and stops at a thrombus.
+
+Blood of the veins comes down saturated, and looks like the tissue around.
+"""
 
 from dataclasses import dataclass
 
@@ -33,7 +36,6 @@ WIDE_MM = 1.5
 LEFT_AT_TOP = (0.6, 0.9)
 COLLATERAL_SHARE = 0.8
 STANDING = (0.8, 1.0)
-VENOUS = 0.9
 CLOT = 0.95
 
 
@@ -112,8 +114,6 @@ def inflow(radius_mm: float, height: float, draws: AngiographyDraws) -> float:
 def _paint(exam: Examination, grid: Grid, image: np.ndarray, draws: AngiographyDraws) -> None:
     patient, pose, fine = exam.patient, exam.poses[Role.TOF], grid.fine
     unit = grey(lambda tissue: _signal(exam, tissue))
-    for tube in patient.veins:
-        blend(tube, pose, fine, image, VENOUS * unit)
     for tube in patient.arteries.values():
         height = (tube.centreline[:, 2].mean() - fine.origin[2]) / draws.height_mm
         fresh = inflow(float(tube.radius_mm.mean()), float(height), draws)

@@ -1,6 +1,6 @@
 """What the other sequences share: sampling the head, painting vessels, and the scanner's flaws."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,10 @@ from training.simulate.tissue import TISSUES, Tissue, mix
 from training.simulate.tube import Tube
 
 Float32 = npt.NDArray[np.float32]
+
+
+# Thinner veins leave no trace in voxels of diffusion and FLAIR.
+LEAST_VEIN_MM = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,8 @@ def blend(tube: Tube | None, pose: Pose, fine: Geometry, image: Float32, value: 
 def grey(value: Callable[[Tissue], float]) -> float:
     """Return a property of grey matter, with which signals are compared."""
     return value(TISSUES["grey"])
+
+
+def wide_veins(veins: Sequence[Tube]) -> list[Tube]:
+    """Return the veins that sequences with large voxels can show."""
+    return [tube for tube in veins if 2 * tube.radius_mm.max() >= LEAST_VEIN_MM]

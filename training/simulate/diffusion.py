@@ -9,7 +9,15 @@ import torch
 from service.domain.geometry import Geometry
 from service.domain.sequence import Role
 from training.simulate.acquisition import Grid, apply
-from training.simulate.companion import Flaws, blend, disturbed, draw_flaws, moved, sample
+from training.simulate.companion import (
+    Flaws,
+    blend,
+    disturbed,
+    draw_flaws,
+    moved,
+    sample,
+    wide_veins,
+)
 from training.simulate.examination import Examination
 from training.simulate.painting import paint
 from training.simulate.physics import GAMMA_BAR_MHZ_PER_T, dipole_field
@@ -165,7 +173,7 @@ def _paint_vessels(exam: Examination, fine: Geometry, image: Float32) -> None:
     """Blood is dark or faint, the thrombus and other iron are void."""
     pose, patient, field = exam.poses[Role.DWI], exam.patient, exam.site.field_strength_t
     typical = float(np.median(image[image > 0.2 * image.max()]))
-    for tube in patient.veins:
+    for tube in wide_veins(patient.veins):
         blend(tube, pose, fine, image, VENOUS_LEFT * typical)
     for tube in patient.arteries.values():
         flowing, standing = patient.split_flow(tube)

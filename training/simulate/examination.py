@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.fft import next_fast_len
 from scipy.spatial.transform import Rotation
 
 from service.domain.geometry import Geometry
@@ -127,7 +128,8 @@ def covering(centre: Float64, bottom: float, extent: Float64, scan: Scan, finest
     """Return a grid of a scan over a box: ``extent`` mm along (slice, row, column)."""
     voxel = np.array(scan.voxel_mm)
     counts = np.maximum(1, np.ceil(extent / voxel)).astype(int)
-    counts[1:] += counts[1:] % 2
+    # Matrices are even and quick to transform, as scanners' are: up to some per cent larger.
+    counts[1:] = [2 * next_fast_len(int(-(-n // 2)), real=True) for n in counts[1:]]
     in_plane = centre - (counts[::-1] - 1) * voxel[::-1] / 2
     origin = np.array([in_plane[0], in_plane[1], bottom + voxel[0] / 2])
     factor = np.maximum(1, np.ceil(voxel / finest_mm - 1e-6)).astype(int)

@@ -15,6 +15,7 @@ from training.simulate.companion import (
     grey,
     mixture,
     sample,
+    wide_veins,
 )
 from training.simulate.examination import Examination
 from training.simulate.physics import inversion_recovery
@@ -98,7 +99,7 @@ def _signal(exam: Examination, tissue: Tissue) -> float:
 def _paint(exam: Examination, grid: Grid, image: np.ndarray, draws: FlairDraws) -> None:
     patient, pose, fine = exam.patient, exam.poses[Role.FLAIR], grid.fine
     unit = grey(lambda tissue: _signal(exam, tissue))
-    for tube in patient.veins:
+    for tube in wide_veins(patient.veins):
         blend(tube, pose, fine, image, VENOUS * unit)
     for tube in patient.arteries.values():
         flowing, standing = patient.split_flow(tube)

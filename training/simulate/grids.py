@@ -15,7 +15,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 # What a head is made of, as fractions of each voxel; what is left of 1 is air.
-TISSUES = ("grey", "white", "fluid", "bone", "soft", "fat")
+TISSUE_NAMES = ("grey", "white", "fluid", "bone", "soft", "fat")
 
 
 def axial_grid(

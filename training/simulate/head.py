@@ -13,7 +13,7 @@ import torch
 
 from service.domain.geometry import Geometry
 from training.simulate.anatomy import Anatomy, Place
-from training.simulate.grids import TISSUES, Float32, Float64, axial_grid, resample_axial
+from training.simulate.grids import TISSUE_NAMES, Float32, Float64, axial_grid, resample_axial
 
 # The warp is smooth: it is computed every fourth millimetre and interpolated.
 WARP_STEP_MM = 4
@@ -91,7 +91,7 @@ class Head:
     Attributes
     ----------
     tissues : mapping of str to float32 array
-        Fraction 0..1 of each of TISSUES; what is left of 1 is air.
+        Fraction 0..1 of each of TISSUE_NAMES; what is left of 1 is air.
     iron_ppm : float32 array
         Susceptibility that deep nuclei have beyond that of their tissue.
     surface_mm : float32 array
@@ -115,7 +115,7 @@ class Head:
 def bend(anatomy: Anatomy, warp: Warp) -> Head:
     """Bend an anatomy into a patient; the same bits for the same arguments."""
     geometry = _patient_grid(anatomy, warp)
-    names = (*TISSUES, "iron_ppm", "surface_mm")
+    names = (*TISSUE_NAMES, "iron_ppm", "surface_mm")
     sources = {**anatomy.tissues, "iron_ppm": anatomy.iron_ppm, "surface_mm": anatomy.surface_mm}
     index = _anatomy_index(anatomy, warp, geometry)
     stack = torch.from_numpy(np.stack([sources[name] for name in names]))[None]
@@ -129,7 +129,7 @@ def bend(anatomy: Anatomy, warp: Warp) -> Head:
         return warp.to_patient(anatomy.from_mni(points))
 
     return Head(
-        tissues={name: maps[name] for name in TISSUES},
+        tissues={name: maps[name] for name in TISSUE_NAMES},
         iron_ppm=maps["iron_ppm"],
         surface_mm=maps["surface_mm"],
         geometry=geometry,

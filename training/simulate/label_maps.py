@@ -24,7 +24,7 @@ from training.simulate.anatomy import (
     closed_surface,
     paint_nuclei,
 )
-from training.simulate.grids import TISSUES, Float32, axial_grid, signed_distance
+from training.simulate.grids import TISSUE_NAMES, Float32, axial_grid, signed_distance
 from training.simulate.registration import register
 
 Labels = npt.NDArray[np.int32]
@@ -170,7 +170,7 @@ def _tissues(labels: Labels, surface: Float32) -> dict[str, Float32]:
     tissues = {}
     fat = _is_fat(labels)
     inside = np.isin(labels, VESSELS) & (surface < DURA_MM)
-    for tissue in TISSUES:
+    for tissue in TISSUE_NAMES:
         share = np.zeros(max(TISSUE_OF) + 1, np.float32)
         for label, fractions in TISSUE_OF.items():
             share[label] = fractions.get(tissue, 0.0)

@@ -12,11 +12,8 @@ from training.simulate.scene import ClotMaps
 Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-# A voxel belongs to the lumen when this share of it is filled; where a thin vessel fills no voxel
-# of a thick slice so far, when it is filled at least half as far as the fullest one.
-LUMEN_SHARE = 0.5
-# Dark: below this share of the tissue around (60 % of the background).
-DARK_RATIO = 0.6
+# Dark: below this share of the tissue around.
+DARK_RATIO = 0.7
 # Caused by the thrombus: below this share of the same patient's signal without it.
 CAUSED_RATIO = 0.8
 # The tissue around: a Gaussian of this width over everything that gives signal.
@@ -26,7 +23,11 @@ SIGNAL_SHARE = 0.35
 
 
 def lumen_mask(maps: ClotMaps, grid: Grid) -> Mask:
-    """Return the true thrombus on the image's grid, (slice, row, column)."""
+    """Return the true thrombus on the image's grid, (slice, row, column).
+
+    Of every piece the fullest voxels that together have its volume: a thin vessel in a thick slice
+    fills no voxel by half, and has a label all the same.
+    """
     mask = np.zeros(grid.geometry.shape, bool)
     box = tuple(
         slice(part.start // f, part.stop // f)
@@ -34,8 +35,12 @@ def lumen_mask(maps: ClotMaps, grid: Grid) -> Mask:
     )
     for share in maps.shares:
         filled = block_mean(share, grid.factor)
+        count = max(1, round(float(filled.sum())))
+        fullest = np.argsort(-filled, axis=None, kind="stable")[:count]
         if filled.max() > 0:
-            mask[box] |= filled >= min(LUMEN_SHARE, float(filled.max()) / 2)
+            inside = np.zeros(filled.shape, bool)
+            inside.reshape(-1)[fullest] = True
+            mask[box] |= inside
     return mask
 
 

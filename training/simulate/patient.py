@@ -7,6 +7,7 @@ import numpy as np
 
 from training.simulate.anatomy import Anatomy
 from training.simulate.arteries import draw_arteries
+from training.simulate.cisterns import open_cisterns
 from training.simulate.clot import Clot, draw_clot
 from training.simulate.head import Head, Warp, bend, draw_warp
 from training.simulate.mimics import Source, draw_sources
@@ -86,8 +87,9 @@ def draw_patient(
     """
     name = sorted(heads)[int(stream(seed, "anatomy").integers(len(heads)))]
     warp = draw_warp(stream(seed, "warp"))
-    head = bend(heads[name](), warp)
-    arteries = draw_arteries(head.place, stream(seed, "arteries"))
+    bent = bend(heads[name](), warp)
+    arteries = draw_arteries(bent.place, stream(seed, "arteries"))
+    head = open_cisterns(bent, arteries)
     drawn = stream(seed, "clot or not").random() >= CLOT_FREE_SHARE
     wanted = drawn if with_clot is None else with_clot
     clot = draw_clot(arteries, stream(seed, "clot")) if wanted else None

@@ -5,6 +5,7 @@ and their field is computed there. The thrombus is kept apart, so that the same 
 rendered with and without it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from service.domain.sequence import Role
 from training.simulate.acquisition import Grid
 from training.simulate.examination import Examination
 from training.simulate.gradient_echo import Box, Spins
-from training.simulate.painting import inside_box, paint
+from training.simulate.painting import Painted, inside_box, paint
 from training.simulate.physics import dipole_field, spoiled_echo
 from training.simulate.site import Scan
 from training.simulate.tissue import (
@@ -37,8 +38,8 @@ ISCHAEMIC_VEIN_PPM = 0.1
 VEIN_SIGNAL = 0.95
 CLOT_SIGNAL = 0.9
 STAGNANT_SIGNAL = 0.9
-# Flowing blood comes in fresh and shines, or loses its phase: each tube within these limits.
-INFLOW_SIGNAL = (0.75, 1.4)
+# Flowing blood comes in fresh and shines, or loses some of its phase: limits for each tube.
+INFLOW_SIGNAL = (0.9, 1.5)
 # The siphon's turbulence takes signal.
 SIPHON_SIGNAL = (0.2, 1.1)
 # Haematoma and calcium have few mobile protons.
@@ -81,19 +82,39 @@ def _steady(tissue: Tissue, scan: Scan, field_strength_t: float) -> float:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A vessel or a mimic on the fine grid: its voxels and what fills them.
+
+    Attributes
+    ----------
+    signal : float
+        At TE 0.
+    ppm : float
+        Susceptibility relative to water; R2* follows from it.
+    """
+
+    painted: Painted
+    signal: float
+    ppm: float
+
+
 def healthy_spins(exam: Examination, grid: Grid) -> Spins:
     """Return tissue, vessels and mimics without the thrombus."""
-    fine = grid.fine
-    signal, decay = (_on_fine(exam, voxels, fine) for voxels in _tissue_maps(exam))
+    fine, device, b0 = grid.fine, exam.device, exam.site.field_strength_t
+    bodies = [*_veins(exam, fine), *_arteries(exam, fine), *_sources(exam, fine)]
+    # The field first: its transforms need most memory. Each layer is painted in place, in the
+    # processor's memory, which torch shares.
     ppm = np.zeros(fine.shape, np.float32)
-    # Arrays that torch and numpy share: painting is done in place, on the processor.
-    _paint_veins(exam, fine, (signal, decay, ppm))
-    _paint_arteries(exam, fine, (signal, decay, ppm))
-    _paint_sources(exam, fine, (signal, decay, ppm))
-    device = exam.device
+    for body in bodies:
+        body.painted.blend(ppm, body.ppm)
     field = dipole_field(torch.from_numpy(ppm).to(device), fine.spacing, exam.b0_direction)
     del ppm
     field += exam.poses[Role.SUSC].sample(exam.field_ppm, exam.patient.head.geometry, fine)
+    signal, decay = (_on_fine(exam, voxels, fine) for voxels in _tissue_maps(exam))
+    for body in bodies:
+        body.painted.blend(signal, body.signal)
+        body.painted.blend(decay, blood_r2star_per_ms(body.ppm, b0))
     return Spins(torch.from_numpy(signal).to(device), torch.from_numpy(decay).to(device), field)
 
 
@@ -115,50 +136,38 @@ def _on_fine(exam: Examination, voxels: Float32, fine: Geometry) -> Float32:
     return np.asarray(sampled.cpu().numpy())
 
 
-def _paint(
-    tube: Tube, fine: Geometry, layers: tuple[Float32, ...], values: tuple[float, ...]
-) -> None:
-    painted = paint(tube, fine)
-    for layer, value in zip(layers, values, strict=True):
-        painted.blend(layer, value)
+def _bodies(tube: Tube | None, fine: Geometry, signal: float, ppm: float) -> list[Body]:
+    """Paint a tube, if there is one and any of it lies in the slab."""
+    if tube is None or not inside_box(tube, fine, 5):
+        return []
+    return [Body(paint(tube, fine), signal, ppm)]
 
 
-def _paint_veins(exam: Examination, fine: Geometry, layers: tuple[Float32, ...]) -> None:
-    b0 = exam.site.field_strength_t
-    grey = grey_signal(exam.scans[Role.SUSC], b0)
+def _veins(exam: Examination, fine: Geometry) -> Iterator[Body]:
+    signal = VEIN_SIGNAL * grey_signal(exam.scans[Role.SUSC], exam.site.field_strength_t)
     clot = exam.patient.clot
     for tube in exam.patient.veins:
         starved = clot is not None and bool(clot.side) and tube.name.endswith(f"_{clot.side}")
         ppm = VEIN_PPM + (ISCHAEMIC_VEIN_PPM if starved else 0.0)
-        if inside_box(tube, fine, 5):
-            _paint(tube, fine, layers, (VEIN_SIGNAL * grey, blood_r2star_per_ms(ppm, b0), ppm))
+        yield from _bodies(tube, fine, signal, ppm)
 
 
-def _paint_arteries(exam: Examination, fine: Geometry, layers: tuple[Float32, ...]) -> None:
-    b0, patient = exam.site.field_strength_t, exam.patient
-    grey = grey_signal(exam.scans[Role.SUSC], b0)
+def _arteries(exam: Examination, fine: Geometry) -> Iterator[Body]:
+    patient = exam.patient
+    grey = grey_signal(exam.scans[Role.SUSC], exam.site.field_strength_t)
     rng = exam.stream("inflow")
-    oxygenated = blood_r2star_per_ms(0.0, b0)
     for tube in patient.arteries.values():
         limits = SIPHON_SIGNAL if tube.name.startswith("ICA") else INFLOW_SIGNAL
         inflow = float(rng.uniform(*limits))
         flowing, standing = patient.split_flow(tube)
-        if flowing is not None and inside_box(flowing, fine, 5):
-            _paint(flowing, fine, layers, (inflow * grey, oxygenated, 0.0))
-        if standing is not None and inside_box(standing, fine, 5):
-            ppm = patient.stagnant_ppm
-            values = (STAGNANT_SIGNAL * grey, blood_r2star_per_ms(ppm, b0), ppm)
-            _paint(standing, fine, layers, values)
+        yield from _bodies(flowing, fine, inflow * grey, 0.0)
+        yield from _bodies(standing, fine, STAGNANT_SIGNAL * grey, patient.stagnant_ppm)
 
 
-def _paint_sources(exam: Examination, fine: Geometry, layers: tuple[Float32, ...]) -> None:
-    b0 = exam.site.field_strength_t
-    grey = grey_signal(exam.scans[Role.SUSC], b0)
+def _sources(exam: Examination, fine: Geometry) -> Iterator[Body]:
+    grey = grey_signal(exam.scans[Role.SUSC], exam.site.field_strength_t)
     for source in exam.patient.sources:
-        if inside_box(source.body, fine, 5):
-            signal = SOURCE_SIGNAL[source.kind] * grey
-            values = (signal, blood_r2star_per_ms(source.ppm, b0), source.ppm)
-            _paint(source.body, fine, layers, values)
+        yield from _bodies(source.body, fine, SOURCE_SIGNAL[source.kind] * grey, source.ppm)
 
 
 def clot_maps(exam: Examination, grid: Grid) -> ClotMaps | None:

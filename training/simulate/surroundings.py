@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from service.domain.geometry import Geometry
 from training.simulate.grids import (
-    TISSUES,
+    TISSUE_NAMES,
     Float32,
     axial_grid,
     ellipsoid,
@@ -139,7 +139,7 @@ def surround(
     # Unlike the dura, the outside of the skull does not follow the clefts between the lobes.
     outer = np.minimum(_closed(dura, SKULL_CLOSING_MM), dura)
     depth = _depth_under_skin(outer, geometry)
-    tissues = {name: np.zeros(geometry.shape, np.float32) for name in TISSUES}
+    tissues = {name: np.zeros(geometry.shape, np.float32) for name in TISSUE_NAMES}
     tissues["soft"] = _within(depth, 0)
     _cover(tissues, "fat", _within(depth, -SKIN_MM) - _within(depth, -SUBCUTANEOUS_MM))
     _cover(tissues, "bone", _within(outer, SKULL_MM))
