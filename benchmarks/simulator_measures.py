@@ -1,6 +1,5 @@
 """What is measured on simulated examinations and compared with publications."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,11 @@ from scipy import ndimage
 
 from service.domain.geometry import Geometry
 from service.domain.sequence import Role
+from training.simulate.acquisition import Grid
 from training.simulate.case import LEAST_VISIBLE_SHARE, LEAST_VISIBLE_VOXELS
 from training.simulate.diffusion import render_diffusion
 from training.simulate.examination import Examination
+from training.simulate.grids import axial_grid
 from training.simulate.labels import DARK_RATIO, block_mean, tissue_around
 from training.simulate.painting import ball, paint
 from training.simulate.physics import dipole_field
@@ -21,6 +22,7 @@ from training.simulate.tube import STEP_MM, Tube
 
 Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.int64]
 
 # The threshold reader: a dark component of at least this volume that touches an artery.
 READER_MM3 = 8.0
@@ -36,11 +38,10 @@ PHASE_SIGNAL = 0.3
 
 
 def dark_components(
-    magnitude: Float32, spacing: tuple[float, float, float], ratio: float = DARK_RATIO
+    magnitude: Float32, around: Float32, ratio: float = DARK_RATIO
 ) -> npt.NDArray[Any]:
     """Label connected regions below a share of the tissue around, (slice, row, column)."""
-    dark = magnitude < ratio * tissue_around(magnitude, spacing)
-    labels, _ = ndimage.label(dark, structure=np.ones((3, 3, 3)))
+    labels, _ = ndimage.label(magnitude < ratio * around, structure=np.ones((3, 3, 3)))
     return np.asarray(labels)
 
 
@@ -57,11 +58,12 @@ def reader_finds(
     list (ratio of READER_RATIOS) of list (artery) of bool
     """
     least = max(READER_VOXELS, int(np.ceil(READER_MM3 / grid.voxel_volume)))
+    around = tissue_around(magnitude, grid.spacing)
     found = []
     for ratio in READER_RATIOS:
-        labels = dark_components(magnitude, grid.spacing, ratio)
-        counts = [np.bincount(labels[artery], minlength=2)[1:] for artery in arteries]
-        found.append([bool((count >= least).any()) for count in counts])
+        dark = [artery & (magnitude < ratio * around) for artery in arteries]
+        parts = [ndimage.label(part, structure=np.ones((3, 3, 3)))[0] for part in dark]
+        found.append([bool((np.bincount(part.ravel())[1:] >= least).any()) for part in parts])
     return found
 
 
@@ -99,13 +101,11 @@ def phase_sign(exam: Examination, images: SusceptibilityImages, body: Tube) -> f
     high = np.minimum(centre + reach + 1, grid.geometry.shape)
     if (high - low < 3).any():
         return 0.0
-    share = np.zeros(grid.fine.shape, np.float32)
-    paint(body, grid.fine).blend(share, 1.0)
-    part = tuple(
-        slice(int(a * f), int(b * f)) for a, b, f in zip(low, high, grid.factor, strict=True)
-    )
-    alone = torch.from_numpy(share[part])
-    field = dipole_field(alone, grid.fine.spacing, exam.b0_direction, margin=1.0).numpy()
+    fine = _part_of(grid, low, high)
+    share = np.zeros(fine.shape, np.float32)
+    paint(body, fine).blend(share, 1.0)
+    alone = torch.from_numpy(share)
+    field = dipole_field(alone, fine.spacing, exam.b0_direction, margin=1.0).numpy()
     expected = block_mean(field, grid.factor)
     here = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
     phase = exam.scans[Role.SUSC].handedness * images.phase[here].numpy()
@@ -116,19 +116,19 @@ def phase_sign(exam: Examination, images: SusceptibilityImages, body: Tube) -> f
     return float(np.corrcoef(phase[seen], expected[seen])[0, 1])
 
 
-@dataclass(frozen=True)
-class BleedGrowth:
-    """Dark volume of one microbleed (mm3) at two echo times."""
-
-    short_mm3: float
-    long_mm3: float
+def _part_of(grid: Grid, low: Index, high: Index) -> Geometry:
+    """Return the fine samples of some voxels of the image."""
+    origin = grid.fine.to_lps(low * np.array(grid.factor))
+    counts = (high - low) * np.array(grid.factor)
+    return axial_grid(origin, grid.fine.spacing, tuple(int(n) for n in counts))
 
 
 def microbleed_volumes(exam: Examination) -> list[float]:
     """Return the dark volume (mm3) of every microbleed on the ideal magnitude image."""
     grid = exam.grid(Role.SUSC)
     magnitude = clean_images(exam, grid, 1).echoes[0].abs().numpy()
-    labels = dark_components(magnitude, grid.geometry.spacing)
+    around = tissue_around(magnitude, grid.geometry.spacing)
+    labels = dark_components(magnitude, around)
     volumes = []
     for source in exam.patient.sources:
         if source.kind == "microbleed":

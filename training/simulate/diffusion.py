@@ -19,7 +19,7 @@ from training.simulate.companion import (
     wide_veins,
 )
 from training.simulate.examination import Examination
-from training.simulate.painting import paint
+from training.simulate.painting import paint, surroundings
 from training.simulate.physics import GAMMA_BAR_MHZ_PER_T, dipole_field
 from training.simulate.tissue import TISSUES, Tissue, at_field, blood_r2star_per_ms
 
@@ -32,6 +32,8 @@ FAT_LEFT = 0.15
 FLOW_LEFT = 0.15
 VENOUS_LEFT = 0.5
 STANDING_LEFT = 0.7
+# How far around a thrombus its field moves signal.
+CLOT_REACH_MM = 20.0
 NYQUIST_GHOST = (0.0, 0.03)
 # Below this many noise deviations b0 is noise and the scanner writes no diffusion coefficient.
 ADC_FLOOR = 4.0
@@ -133,12 +135,13 @@ def _field_hz(exam: Examination, fine: Geometry) -> torch.Tensor:
     """Return the field of head and thrombus on the fine grid, in hertz."""
     pose = exam.poses[Role.DWI]
     field = pose.sample(exam.field_ppm, exam.patient.head.geometry, fine)
-    ppm = np.zeros(fine.shape, np.float32)
     for piece in exam.patient.clot.pieces if exam.patient.clot is not None else ():
-        paint(moved(piece.tube, pose), fine).blend(ppm, piece.mean_ppm)
-    if ppm.any():
-        chi = torch.from_numpy(ppm).to(exam.device)
-        field = field + dipole_field(chi, fine.spacing, exam.b0_direction)
+        ppm = np.zeros(fine.shape, np.float32)
+        painted = paint(moved(piece.tube, pose), fine)
+        painted.blend(ppm, piece.mean_ppm)
+        box = surroundings(painted, fine, CLOT_REACH_MM)
+        chi = torch.from_numpy(ppm[box]).to(exam.device)
+        field[box] += dipole_field(chi, fine.spacing, exam.b0_direction, margin=1.0)
     return field * (GAMMA_BAR_MHZ_PER_T * exam.site.field_strength_t)
 
 

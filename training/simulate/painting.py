@@ -93,6 +93,17 @@ def _share(radius: float, distance: Float32, soft: float) -> Float32:
     return np.minimum(across, np.float32(most))
 
 
+def surroundings(painted: Painted, grid: Geometry, margin_mm: float) -> tuple[slice, slice, slice]:
+    """Return the box of a grid within a margin of what was painted; of nothing, one voxel."""
+    flat = painted.flat if painted.flat.size else np.zeros(1, np.int64)
+    index = np.stack(np.unravel_index(flat, grid.shape), axis=1)
+    margin = np.ceil(margin_mm / np.array(grid.spacing)).astype(int)
+    low = np.maximum(index.min(axis=0) - margin, 0)
+    high = np.minimum(index.max(axis=0) + margin + 1, grid.shape)
+    first, second, third = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return first, second, third
+
+
 def ball(name: str, centre: Float64, radius_mm: float) -> Tube:
     """Return a ball as a tube of next to no length: it is painted the same way."""
     offsets = np.array([[-0.01, 0, 0], [0, 0, 0], [0.01, 0, 0]])

@@ -17,7 +17,7 @@ from service.domain.sequence import Role
 from training.simulate.acquisition import Grid
 from training.simulate.examination import Examination
 from training.simulate.gradient_echo import Box, Spins
-from training.simulate.painting import Painted, inside_box, paint
+from training.simulate.painting import Painted, inside_box, paint, surroundings
 from training.simulate.physics import dipole_field, spoiled_echo
 from training.simulate.site import Scan
 from training.simulate.tissue import (
@@ -175,10 +175,13 @@ def clot_maps(exam: Examination, grid: Grid) -> ClotMaps | None:
     fine = grid.fine
     pieces = exam.patient.clot.pieces if exam.patient.clot is not None else ()
     painted = [(piece, paint(piece.tube, fine)) for piece in pieces]
-    touched = [p.flat for _, p in painted if p.flat.size]
-    if not touched:
+    together = Painted(
+        np.concatenate([np.zeros(0, np.int64), *(part.flat for _, part in painted)]),
+        np.concatenate([np.zeros(0, np.float32), *(part.fraction for _, part in painted)]),
+    )
+    if not together.flat.size:
         return None
-    box = _box_around(np.concatenate(touched), grid)
+    box = _whole_voxels(surroundings(together, fine, BOX_MARGIN_MM), grid)
     shape = tuple(part.stop - part.start for part in box)
     share, ppm = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     shares = []
@@ -198,17 +201,13 @@ def clot_maps(exam: Examination, grid: Grid) -> ClotMaps | None:
     return ClotMaps(box, tuple(shares), share, ppm)
 
 
-def _box_around(flat: npt.NDArray[np.int64], grid: Grid) -> Box:
-    """Fine voxels within BOX_MARGIN_MM of the thrombus, whole voxels of the image."""
-    fine = grid.fine
-    index = np.stack(np.unravel_index(flat, fine.shape), axis=1)
-    slices = []
-    for axis, factor in enumerate(grid.factor):
-        margin = int(np.ceil(BOX_MARGIN_MM / fine.spacing[axis]))
-        low = max(0, int(index[:, axis].min()) - margin) // factor * factor
-        high = min(fine.shape[axis], int(index[:, axis].max()) + margin + 1)
-        slices.append(slice(low, -(-high // factor) * factor))
-    return slices[0], slices[1], slices[2]
+def _whole_voxels(box: Box, grid: Grid) -> Box:
+    """Widen a box of the fine grid to whole voxels of the image."""
+    first, second, third = (
+        slice(part.start // f * f, -(-part.stop // f) * f)
+        for part, f in zip(box, grid.factor, strict=True)
+    )
+    return first, second, third
 
 
 def with_clot(exam: Examination, grid: Grid, healthy: Spins, maps: ClotMaps) -> Spins:

@@ -9,11 +9,12 @@ import torch
 from service.domain.sequence import Role
 from training.simulate.acquisition import Grid
 from training.simulate.examination import Examination
-from training.simulate.gradient_echo import Box, Spins, acquire, difference
+from training.simulate.gradient_echo import Spins, acquire, difference
 from training.simulate.labels import lumen_mask, visible_mask
 from training.simulate.motion import Restlessness, draw_restlessness
 from training.simulate.physics import complex_noise, high_pass_phase, phase_mask
 from training.simulate.scene import (
+    ClotMaps,
     clot_maps,
     grey_signal,
     healthy_spins,
@@ -123,32 +124,41 @@ def clean_images(exam: Examination, grid: Grid, mask_sign: int) -> CleanImages:
         whole[maps.box] = part
     shown = _echoes(exam, spins, grid)
     del spins
-    healthy = _without(exam, shown, (before, after), grid, maps.box)
-    composition = exam.scans[Role.SUSC].protocol.composition
+    return CleanImages(shown, *_labels(exam, grid, shown, maps, (before, after), mask_sign))
+
+
+def _labels(
+    exam: Examination,
+    grid: Grid,
+    shown: Images,
+    maps: ClotMaps,
+    change: tuple[Spins, Spins],
+    mask_sign: int,
+) -> tuple[Mask, Mask]:
+    """Return the lumen, and what differs from the same image without the thrombus.
+
+    Only the slices of its box can differ.
+    """
+    slices = slice(maps.box[0].start // grid.factor[0], maps.box[0].stop // grid.factor[0])
+    first, second, third = (
+        matrix[:, part] for matrix, part in zip(grid.encoding(exam.device), maps.box, strict=True)
+    )
+    protocol, b0 = exam.scans[Role.SUSC].protocol, exam.site.field_strength_t
+    added = difference(*change, (first[slices], second, third), protocol.echo_times_ms, b0)
+    here = tuple(image[slices] for image in shown)
+    without = tuple(image - part for image, part in zip(here, added, strict=True))
     seen, unseen = (
-        compose(composition, images, mask_sign).cpu().numpy() for images in (shown, healthy)
+        compose(protocol.composition, images, mask_sign).cpu().numpy() for images in (here, without)
     )
     lumen = lumen_mask(maps, grid)
-    svs = visible_mask(seen, unseen, lumen, grid.geometry.spacing)
-    return CleanImages(shown, lumen, svs)
+    svs = np.zeros(lumen.shape, bool)
+    svs[slices] = visible_mask(seen, unseen, lumen[slices], grid.geometry.spacing)
+    return lumen, svs
 
 
 def _echoes(exam: Examination, spins: Spins, grid: Grid) -> Images:
     times = exam.scans[Role.SUSC].protocol.echo_times_ms
     return acquire(spins, grid, times, exam.site.field_strength_t)
-
-
-def _without(
-    exam: Examination, shown: Images, change: tuple[Spins, Spins], grid: Grid, box: Box
-) -> Images:
-    """Take the thrombus out of the images again."""
-    before, after = change
-    first, second, third = (
-        matrix[:, part] for matrix, part in zip(grid.encoding(exam.device), box, strict=True)
-    )
-    times = exam.scans[Role.SUSC].protocol.echo_times_ms
-    added = difference(before, after, (first, second, third), times, exam.site.field_strength_t)
-    return tuple(image - part for image, part in zip(shown, added, strict=True))
 
 
 def compose(composition: Composition | None, echoes: Images, mask_sign: int) -> torch.Tensor:
