@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.simulator_acceptance --cases 200 --out docs`` simulates 200 cases: 100
 patients, each at one of the three-dimensional sites in turn and at the two-dimensional one. It
-prints a table: what was measured on the simulated images, what was published, and whether the one lies
-inside the other. Everything it measures is simulated.
+prints a table: what was measured on the simulated images, what was published, and whether the one
+lies inside the other. Everything it measures is simulated.
 """
 
 import json

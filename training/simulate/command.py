@@ -4,7 +4,8 @@ It is found through the entry point group ``thrombolens.commands``.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +15,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from service.domain.errors import InputError
 from training.simulate.formats import Format, Style
-from training.simulate.site import Site, SiteError, load_sites
+from training.simulate.site import OptionError, Site, load_sites
 
 if TYPE_CHECKING:
     from training.simulate.batch import Order, Recipe
@@ -46,6 +48,9 @@ def simulate(  # noqa: PLR0913
         Path | None,
         typer.Option(help="Folder of FreeSurfer label maps: more heads.", exists=True),
     ] = None,
+    heads: Annotated[
+        str, typer.Option(help="Names of the heads to draw from, such as MNI152; all if not given.")
+    ] = "",
     with_clot: Annotated[
         bool | None, typer.Option("--with-clot/--without-clot", help="Drawn if not given.")
     ] = None,
@@ -68,15 +73,19 @@ def simulate(  # noqa: PLR0913
     require_extra()
     # Heavy: PyTorch and NiBabel.
     from training.simulate.batch import Recipe, orders  # noqa: PLC0415
-    from training.simulate.examine import Options, simulate_case  # noqa: PLC0415
+    from training.simulate.examine import Options, check, simulate_case  # noqa: PLC0415
 
     options = Options(
         with_clot=with_clot,
         complete=complete,
         jitter=jitter,
         anatomies=anatomies,
+        heads=tuple(name.strip() for name in heads.split(",") if name.strip()),
         device=device,
     )
+    # Before many processes say the same of every case.
+    with _told():
+        check(options)
     recipe = Recipe(partial(simulate_case, options=options), out, form, vendor)
     wanted = orders(seed, count, _sites(site, sites))
     raise typer.Exit(make_all(recipe, wanted, processes or os.cpu_count() or 1))
@@ -96,9 +105,16 @@ def require_extra() -> None:
 
 
 def _sites(names: str, extra: Path | None) -> tuple[Site, ...]:
-    try:
+    with _told():
         return load_sites(extra).select(names)
-    except SiteError as exc:
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn what is wrong with an option into the line that Typer prints."""
+    try:
+        yield
+    except (OptionError, InputError) as exc:
         raise typer.BadParameter(str(exc)) from exc
 
 

@@ -19,15 +19,15 @@ from training.simulate.label_maps import find_label_maps, load_label_map
 from training.simulate.labels import draw_jitter
 from training.simulate.parameters import parameters
 from training.simulate.patient import LoadAnatomy, draw_patient
-from training.simulate.site import Site
+from training.simulate.site import OptionError, Site
 from training.simulate.susceptibility import SusceptibilityImages, render_susceptibility
 
 
-class DeviceError(ValueError):
+class DeviceError(OptionError):
     """The requested device is not there; whoever asked can choose another."""
 
 
-class HeadError(ValueError):
+class HeadError(OptionError):
     """A requested head is not among the anatomies; whoever asked can name another."""
 
 
@@ -60,6 +60,18 @@ class Options:
     device: str = "auto"
 
 
+def check(options: Options) -> None:
+    """Refuse options that no case could be simulated with; takes no time.
+
+    Raises
+    ------
+    DeviceError, HeadError, InputError
+        As ``simulate_case``.
+    """
+    choose_device(options.device)
+    find_heads(options)
+
+
 def simulate_case(seed: int, site: Site, options: Options) -> Case:
     """Simulate one examination; the same arguments give the same bits on the same device.
 
@@ -69,6 +81,8 @@ def simulate_case(seed: int, site: Site, options: Options) -> Case:
         If CUDA is asked for and not there.
     HeadError
         If a named head is not among the anatomies.
+    InputError
+        If a label map is none, or its folder has none.
     """
     # One thread: the sums of a matrix product depend on how it is split.
     threads = torch.get_num_threads()
@@ -123,6 +137,8 @@ def choose_device(name: str) -> torch.device:
     """Return the device of a name: "auto" is CUDA where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise DeviceError(f"device must be auto, cpu or cuda, got {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError("device cuda was asked for, but torch sees none; use --device cpu")
     return torch.device(name)

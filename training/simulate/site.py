@@ -22,7 +22,11 @@ Range = tuple[float, float]
 STRICT = ConfigDict(extra="forbid")
 
 
-class SiteError(ValueError):
+class OptionError(ValueError):
+    """What was asked for cannot be simulated; whoever asked can ask for something else."""
+
+
+class SiteError(OptionError):
     """A site file does not describe a scanner; whoever wrote the file can fix it."""
 
 
