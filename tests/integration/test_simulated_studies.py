@@ -16,10 +16,11 @@ from tests.simulated import simulated_case
 from tests.tools import require
 from training.simulate.case import Case
 from training.simulate.dicom.study import write_dicom
+from training.simulate.examine import Options, simulate_case
 from training.simulate.exported import exported
 from training.simulate.formats import Style
 from training.simulate.nifti import nifti_affine, write_bids
-from training.simulate.site import Composition
+from training.simulate.site import Composition, load_sites
 
 LIMITS = ReadLimits(max_slices=10_000)
 # dcm2niix keeps affines in single precision and takes the slice axis from rounded positions.
@@ -28,15 +29,33 @@ AFFINE_TOLERANCE_MM = 1e-3
 L = SequenceLabel
 
 
-@pytest.fixture(scope="module", params=list(Composition), ids=lambda each: each.replace(" ", "-"))
-def case(request: pytest.FixtureRequest) -> Case:
-    composition = Composition(request.param)
+# Ellipsoids with every composition in every style, and whole simulated patients at some sites.
+ELLIPSOIDS = [(composition, style) for composition in Composition for style in Style]
+PATIENTS = [("A", Style.GE), ("B", Style.SIEMENS_XA), ("D", Style.PHILIPS_ENHANCED)]
+SEED = 3
+
+Pair = tuple[str, Style]
+
+
+@pytest.fixture(scope="module", params=[*ELLIPSOIDS, *PATIENTS], ids=lambda p: "-".join(p))
+def pair(request: pytest.FixtureRequest) -> Pair:
+    source, style = request.param
+    return source, style
+
+
+@pytest.fixture(scope="module")
+def case(pair: Pair) -> Case:
+    source, _ = pair
+    if source in load_sites().sites:
+        options = Options(with_clot=True, complete=True, device="cpu")
+        return simulate_case(SEED, load_sites().sites[source], options)
+    composition = Composition(source)
     return simulated_case(composition, backwards=composition is Composition.MAGNITUDE)
 
 
-@pytest.fixture(scope="module", params=list(Style))
-def style(request: pytest.FixtureRequest) -> Style:
-    return Style(request.param)
+@pytest.fixture(scope="module")
+def style(pair: Pair) -> Style:
+    return pair[1]
 
 
 @pytest.fixture(scope="module")
