@@ -10,7 +10,6 @@ from scipy import ndimage
 from service.domain.geometry import Geometry
 from service.domain.sequence import Role
 from training.simulate.acquisition import Grid
-from training.simulate.case import LEAST_VISIBLE_SHARE, LEAST_VISIBLE_VOXELS
 from training.simulate.diffusion import render_diffusion
 from training.simulate.examination import Examination
 from training.simulate.grids import axial_grid
@@ -24,11 +23,10 @@ Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int64]
 
-# The threshold reader: a dark component of at least this volume that touches an artery.
-READER_MM3 = 8.0
+# The threshold reader: dark voxels that hang together inside an artery, of at least this volume.
+READER_MM3 = 10.0
 # How dark, relative to the tissue around: readers differ.
 READER_RATIOS = (0.5, 0.6, 0.7, 0.8)
-READER_VOXELS = 3
 # Profiles across a thrombus: samples along and across, mm.
 PROFILE_STEP_MM = 0.25
 PROFILE_REACH_MM = 12.0
@@ -57,7 +55,7 @@ def reader_finds(
     -------
     list (ratio of READER_RATIOS) of list (artery) of bool
     """
-    least = max(READER_VOXELS, int(np.ceil(READER_MM3 / grid.voxel_volume)))
+    least = int(np.ceil(READER_MM3 / grid.voxel_volume))
     around = tissue_around(magnitude, grid.spacing)
     found = []
     for ratio in READER_RATIOS:
@@ -83,12 +81,6 @@ def width_across(mask: Mask, tube: Tube, grid: Geometry) -> float:
     index = np.moveaxis(grid.to_index(points), -1, 0)
     inside = ndimage.map_coordinates(mask.astype(np.float32), index, order=0) > 0.5
     return float(inside.sum(axis=1).max() * PROFILE_STEP_MM)
-
-
-def is_visible(images: SusceptibilityImages) -> bool:
-    """Whether the thrombus has a susceptibility vessel sign, by the rule of the labels."""
-    enough = max(LEAST_VISIBLE_VOXELS, LEAST_VISIBLE_SHARE * images.lumen.sum())
-    return bool(images.lumen.any() and images.svs.sum() >= enough)
 
 
 def phase_sign(exam: Examination, images: SusceptibilityImages, body: Tube) -> float:

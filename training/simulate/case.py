@@ -4,9 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from service.domain.sequence import Role
 from service.domain.volume import Volume
 from training.simulate.site import Scan, Site
+
+Mask = npt.NDArray[np.bool_]
 
 # Changes whenever the same seed gives another case.
 SIMULATOR_VERSION = "2.0"
@@ -15,6 +20,12 @@ SIMULATOR_VERSION = "2.0"
 # invisible: the label for training is then the lumen.
 LEAST_VISIBLE_VOXELS = 6
 LEAST_VISIBLE_SHARE = 0.3
+
+
+def is_visible(lumen: Mask, svs: Mask) -> bool:
+    """Whether enough of a clot (slice, row, column) is visible to be drawn."""
+    enough = max(LEAST_VISIBLE_VOXELS, LEAST_VISIBLE_SHARE * int(lumen.sum()))
+    return bool(lumen.any()) and int(svs.sum()) >= enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +47,7 @@ class Case:
         Echo-planar image without diffusion weighting, on the grid and in the unit of DWI.
     lumen, svs : Volume
         Boolean, on the grid of SUSC (also where SUSC itself is missing): the true clot, and the
-        dark region it causes on the image that the site stores.
+        dark region it causes on the image that the site stores, as drawn by the annotator.
     parameters : mapping
         Everything that was drawn, as JSON would hold it.
     """
@@ -58,9 +69,7 @@ class Case:
     @property
     def visible(self) -> bool:
         """Whether the clot can be seen on the susceptibility-weighted image."""
-        seen = int(self.svs.voxels.sum())
-        enough = max(LEAST_VISIBLE_VOXELS, LEAST_VISIBLE_SHARE * self.lumen.voxels.sum())
-        return bool(self.lumen.voxels.any()) and seen >= enough
+        return is_visible(self.lumen.voxels, self.svs.voxels)
 
     @property
     def target(self) -> Volume:

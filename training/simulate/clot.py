@@ -179,12 +179,22 @@ def descendants(name: str, arteries: Arteries) -> list[str]:
 
 def _without_flow(host: Tube, first: int, arteries: Arteries, collateral: float) -> dict[str, int]:
     """First station without flow of the host and of everything behind it."""
-    starved = descendants(host.name, arteries)
+    starved = [
+        name
+        for child in arteries.values()
+        if child.parent == host.name and _station(host, child.centreline[0]) >= first
+        for name in (child.name, *descendants(child.name, arteries))
+    ]
     if host.name.startswith("ICA") and collateral < ANTERIOR_COLLATERAL:
         side = host.name[-2:]
         filled = {f"A1{side}", *descendants(f"A1{side}", arteries)}
         starved = [name for name in starved if name not in filled]
     return {host.name: first, **dict.fromkeys(starved, 0)}
+
+
+def _station(host: Tube, point: Float64) -> int:
+    """Return where along a tube a branch leaves it."""
+    return int(np.argmin(np.linalg.norm(host.centreline - point, axis=1)))
 
 
 def _downstream_path(host: Tube, arteries: Arteries, rng: np.random.Generator) -> Tube:
@@ -207,7 +217,7 @@ def _cut_piece(
 ) -> Piece:
     # Measured along the curve: its points lie a little further apart than its knots say.
     steps = np.linalg.norm(np.diff(path.centreline[first:], axis=0), axis=1)
-    last = first + 1 + max(1, int(np.searchsorted(np.cumsum(steps), length_mm)))
+    last = first + 2 + int(np.searchsorted(np.cumsum(steps), length_mm))
     radius = path.radius_mm[first:last] * rng.uniform(*DIAMETER_FACTOR)
     directions = rng.normal(size=(TEXTURE_WAVES, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)

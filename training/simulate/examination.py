@@ -17,7 +17,7 @@ from training.simulate.grids import axial_grid
 from training.simulate.motion import Pose, draw_pose
 from training.simulate.patient import Patient, brain_box
 from training.simulate.physics import dipole_field, shim
-from training.simulate.site import Scan, Site, draw_scan
+from training.simulate.site import SEQUENCE_OF_ROLE, Scan, Site, draw_scan
 from training.simulate.streams import stream
 from training.simulate.tissue import AIR_PPM, TISSUES, mix
 
@@ -49,6 +49,8 @@ class Examination:
     turn : float64 array (3, 3)
         Rotates the simulation frame, in which all slices are axial, into the patient's LPS frame,
         whose z axis is the main field.
+    bottom_mm : float
+        Where the lowest slice begins, above the lowest point of the brain.
     scans : mapping of Role to Scan
         PHASE and SUSC share one, DWI and ADC share one.
     poses : mapping of Role to Pose
@@ -64,6 +66,7 @@ class Examination:
     patient: Patient
     site: Site
     turn: Float64
+    bottom_mm: float
     scans: Mapping[Role, Scan]
     poses: Mapping[Role, Pose]
     field_ppm: torch.Tensor
@@ -98,7 +101,7 @@ class Examination:
         """
         scan = self.scans[role]
         low, high = brain_box(self.patient.head)
-        bottom = low[2] + self.stream("slab").uniform(*BELOW_MM)
+        bottom = low[2] + self.bottom_mm
         height = high[2] + ABOVE_MM - bottom
         bottom, height = (bottom, height) if slab is None else slab
         extent = np.array(
@@ -155,12 +158,12 @@ def draw_examination(
     turn = _draw_turn(rng)
     scans = {
         role: draw_scan(site.protocol(role), stream(patient.seed, site.name, "scan", sequence))
-        for role, sequence in _SEQUENCES.items()
+        for role, sequence in SEQUENCE_OF_ROLE.items()
     }
     centre = patient.head.place(np.array([0.0, 18.0, 8.0]))
     poses = {
         role: draw_pose(centre, stream(patient.seed, site.name, "pose", sequence))
-        for role, sequence in _SEQUENCES.items()
+        for role, sequence in SEQUENCE_OF_ROLE.items()
         if sequence != "susceptibility"
     }
     still = Pose(np.zeros(3), np.zeros(3), centre)
@@ -170,6 +173,7 @@ def draw_examination(
         patient=patient,
         site=site,
         turn=turn,
+        bottom_mm=float(rng.uniform(*BELOW_MM)),
         scans=scans,
         poses={Role.SUSC: still, Role.PHASE: still, **poses},
         field_ppm=_shimmed_field(patient, turn, device),
@@ -177,16 +181,6 @@ def draw_examination(
         missing=frozenset() if complete else lacking,
         device=device,
     )
-
-
-_SEQUENCES = {
-    Role.SUSC: "susceptibility",
-    Role.PHASE: "susceptibility",
-    Role.DWI: "diffusion",
-    Role.ADC: "diffusion",
-    Role.FLAIR: "flair",
-    Role.TOF: "angiography",
-}
 
 
 def _possible(lacking: frozenset[Role]) -> frozenset[Role]:

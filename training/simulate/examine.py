@@ -1,6 +1,5 @@
 """Simulate a case: one seed, one site, one examination with its truth."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,7 +41,7 @@ class Options:
     complete : bool
         Render every sequence, whatever the site's archive would lack.
     jitter : bool
-        Draw both labels as one of several annotators would.
+        Draw the label ``svs`` as one of several annotators would; ``lumen`` is always the truth.
     anatomies : Path or None
         Folder of FreeSurfer-style label maps, used besides the built-in head.
     heads : tuple of str
@@ -99,7 +98,11 @@ def _simulate(seed: int, site: Site, options: Options) -> Case:
     exam = draw_examination(patient, site, complete=options.complete, device=device)
     images = render_susceptibility(exam)
     volumes, b0, draws = _companions(exam)
-    lumen, svs = _labels(exam, images, jitter=options.jitter)
+    annotator = draw_jitter(exam.stream("annotator")) if options.jitter else None
+    grid = exam.in_patient_frame(images.grid.geometry)
+    drawn = images.svs if annotator is None else annotator.apply(images.svs)
+    lumen, svs = Volume(images.lumen, grid), Volume(drawn, grid)
+    draws |= {"susceptibility": images.draws, "annotator": annotator}
     present = {**_susceptibility_volumes(exam, images), **volumes}
     kept = {role: present[role] for role in Role if role in present}
     return Case(
@@ -110,7 +113,7 @@ def _simulate(seed: int, site: Site, options: Options) -> Case:
         b0=b0 if Role.DWI in kept else None,
         lumen=lumen,
         svs=svs,
-        parameters=parameters(exam, {"susceptibility": images.draws, **draws}, (lumen, svs)),
+        parameters=parameters(exam, draws, (lumen, svs)),
     )
 
 
@@ -156,7 +159,7 @@ def _susceptibility_volumes(exam: Examination, images: SusceptibilityImages) -> 
 
 def _companions(
     exam: Examination,
-) -> tuple[dict[Role, Volume], Volume | None, Mapping[str, object]]:
+) -> tuple[dict[Role, Volume], Volume | None, dict[str, object]]:
     """Render what the archive holds of the other sequences: volumes, b0, and what was drawn."""
     volumes: dict[Role, Volume] = {}
     draws: dict[str, object] = {}
@@ -178,14 +181,3 @@ def _companions(
         draws["angiography"] = angiography.draws
         volumes[Role.TOF] = exam.stored(angiography.magnitude, angiography.grid.geometry)
     return volumes, b0, draws
-
-
-def _labels(
-    exam: Examination, images: SusceptibilityImages, *, jitter: bool
-) -> tuple[Volume, Volume]:
-    geometry = exam.in_patient_frame(images.grid.geometry)
-    masks = (images.lumen, images.svs)
-    if jitter:
-        annotator = draw_jitter(exam.stream("annotator"))
-        masks = (annotator.apply(images.lumen), annotator.apply(images.svs))
-    return Volume(masks[0], geometry), Volume(masks[1], geometry)

@@ -90,7 +90,8 @@ def find_label_maps(folder: Path) -> dict[str, Path]:
     return {path.name.removesuffix(ENDING): path.resolve() for path in paths}
 
 
-@functools.cache
+# A head is 0.3 GB: more of them at a time would not fit beside a case.
+@functools.lru_cache(maxsize=2)
 def load_label_map(path: Path) -> Anatomy:
     """Load one label map: NIfTI, any orientation, voxels of 0.3 to 3 mm."""
     labels, geometry = _read(path)

@@ -27,7 +27,8 @@ CALCIFICATIONS: dict[str, tuple[tuple[float, float, float], float]] = {
     "choroid plexus left": ((-22, -40, 6), 0.6),
     "pineal gland": ((0, -29, 3), 0.65),
     "falx": ((0, 20, 42), 0.15),
-    "globus pallidus": ((20, -4, -1), 0.08),
+    "globus pallidus right": ((20, -4, -1), 0.05),
+    "globus pallidus left": ((-20, -4, -1), 0.05),
 }
 CALCIUM_PPM = (-1.0, -0.3)
 CALCIUM_RADIUS_MM = (0.7, 2.2)

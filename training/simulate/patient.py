@@ -19,6 +19,8 @@ from training.simulate.veins import draw_veins
 LoadAnatomy = Callable[[], Anatomy]
 
 CLOT_FREE_SHARE = 0.15
+# Share of lateral strokes whose veins on that side are prominent.
+CONGESTED_SHARE = 0.34
 # Blood that stands still behind a clot gives up its oxygen: its susceptibility in ppm.
 STAGNANT_PPM = (0.0, 0.1)
 # Share of patients whose vessels behind the clot shine on FLAIR: with a proximal occlusion (85 %)
@@ -38,6 +40,8 @@ class Patient:
     clot : Clot or None
     sources : tuple of Source
         Microbleeds, calcifications, petechiae.
+    congested_side : "R", "L" or None
+        Side whose cortical and medullary veins are prominent.
     stagnant_ppm : float
         Susceptibility of the blood behind the clot.
     hyperintense_vessels : bool
@@ -54,6 +58,7 @@ class Patient:
     clot: Clot | None
     infarct: Infarct
     sources: tuple[Source, ...]
+    congested_side: str | None
     stagnant_ppm: float
     hyperintense_vessels: bool
     stop_shown: bool
@@ -94,8 +99,9 @@ def draw_patient(
     wanted = drawn if with_clot is None else with_clot
     clot = draw_clot(arteries, stream(seed, "clot")) if wanted else None
     infarct = draw_infarct(head, clot, arteries, stream(seed, "infarct"))
-    side = (clot.side or None) if clot is not None else None
     rng = stream(seed, "flow")
+    prominent = rng.random() < CONGESTED_SHARE
+    side = (clot.side or None) if clot is not None and prominent else None
     proximal = clot is not None and clot.proximal
     return Patient(
         seed=seed,
@@ -103,6 +109,7 @@ def draw_patient(
         warp=warp,
         arteries=arteries,
         veins=tuple(draw_veins(head, stream(seed, "veins"), side)),
+        congested_side=side,
         clot=clot,
         infarct=infarct,
         sources=draw_sources(head, arteries, infarct, stream(seed, "mimics")),

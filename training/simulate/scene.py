@@ -17,6 +17,7 @@ from service.domain.sequence import Role
 from training.simulate.acquisition import Grid
 from training.simulate.examination import Examination
 from training.simulate.gradient_echo import Box, Spins
+from training.simulate.grids import axial_grid
 from training.simulate.painting import Painted, inside_box, paint, surroundings
 from training.simulate.physics import dipole_field, spoiled_echo
 from training.simulate.site import Scan
@@ -34,6 +35,7 @@ Float32 = npt.NDArray[np.float32]
 
 VEIN_PPM = 0.19
 ISCHAEMIC_VEIN_PPM = 0.1
+SMALL_VEINS = ("cortical", "medullary")
 # Signal at TE 0 relative to grey matter.
 VEIN_SIGNAL = 0.95
 CLOT_SIGNAL = 0.9
@@ -61,12 +63,15 @@ class ClotMaps:
         What each piece fills of each voxel, 0..1.
     share, ppm : array
         What all of them fill, and their susceptibility there.
+    replaced_ppm : array
+        Susceptibility of the standing blood whose place the thrombus takes.
     """
 
     box: Box
     shares: tuple[Float32, ...]
     share: Float32
     ppm: Float32
+    replaced_ppm: Float32
 
 
 def grey_signal(scan: Scan, field_strength_t: float) -> float:
@@ -145,20 +150,29 @@ def _bodies(tube: Tube | None, fine: Geometry, signal: float, ppm: float) -> lis
 
 def _veins(exam: Examination, fine: Geometry) -> Iterator[Body]:
     signal = VEIN_SIGNAL * grey_signal(exam.scans[Role.SUSC], exam.site.field_strength_t)
-    clot = exam.patient.clot
+    side = exam.patient.congested_side
     for tube in exam.patient.veins:
-        starved = clot is not None and bool(clot.side) and tube.name.endswith(f"_{clot.side}")
-        ppm = VEIN_PPM + (ISCHAEMIC_VEIN_PPM if starved else 0.0)
+        # Blood that flows slowly gives up more oxygen; the sinuses mix it with that of both sides.
+        prominent = tube.name.startswith(SMALL_VEINS) and tube.name.endswith(f"_{side}")
+        ppm = VEIN_PPM + (ISCHAEMIC_VEIN_PPM if prominent else 0.0)
         yield from _bodies(tube, fine, signal, ppm)
+
+
+def draw_inflow(exam: Examination) -> dict[str, float]:
+    """Return the signal of flowing blood in every artery, relative to grey matter."""
+    rng = exam.stream("inflow")
+    return {
+        name: float(rng.uniform(*(SIPHON_SIGNAL if name.startswith("ICA") else INFLOW_SIGNAL)))
+        for name in exam.patient.arteries
+    }
 
 
 def _arteries(exam: Examination, fine: Geometry) -> Iterator[Body]:
     patient = exam.patient
     grey = grey_signal(exam.scans[Role.SUSC], exam.site.field_strength_t)
-    rng = exam.stream("inflow")
+    signals = draw_inflow(exam)
     for tube in patient.arteries.values():
-        limits = SIPHON_SIGNAL if tube.name.startswith("ICA") else INFLOW_SIGNAL
-        inflow = float(rng.uniform(*limits))
+        inflow = signals[tube.name]
         flowing, standing = patient.split_flow(tube)
         yield from _bodies(flowing, fine, inflow * grey, 0.0)
         yield from _bodies(standing, fine, STAGNANT_SIGNAL * grey, patient.stagnant_ppm)
@@ -198,7 +212,19 @@ def clot_maps(exam: Examination, grid: Grid) -> ClotMaps | None:
         own[local] = values
         ppm[fuller] = own[fuller]
         share = np.maximum(share, alone)
-    return ClotMaps(box, tuple(shares), share, ppm)
+    return ClotMaps(box, tuple(shares), share, ppm, _standing_blood(exam, fine, box))
+
+
+def _standing_blood(exam: Examination, fine: Geometry, box: Box) -> Float32:
+    """Susceptibility of the blood that stands still in a box, ppm (slice, row, column)."""
+    corner = fine.to_lps([part.start for part in box])
+    part = axial_grid(corner, fine.spacing, tuple(part.stop - part.start for part in box))
+    ppm = np.zeros(part.shape, np.float32)
+    for tube in exam.patient.arteries.values():
+        _, standing = exam.patient.split_flow(tube)
+        if standing is not None and inside_box(standing, part, 5):
+            paint(standing, part).blend(ppm, exam.patient.stagnant_ppm)
+    return ppm
 
 
 def _whole_voxels(box: Box, grid: Grid) -> Box:
@@ -213,8 +239,12 @@ def _whole_voxels(box: Box, grid: Grid) -> Box:
 def with_clot(exam: Examination, grid: Grid, healthy: Spins, maps: ClotMaps) -> Spins:
     """Return the spins of the thrombus's box with the thrombus in it."""
     b0 = exam.site.field_strength_t
-    share, ppm = (torch.from_numpy(m).to(exam.device) for m in (maps.share, maps.ppm))
-    field = dipole_field(share * ppm, grid.fine.spacing, exam.b0_direction, margin=BOX_PADDING)
+    share, ppm, replaced = (
+        torch.from_numpy(m).to(exam.device) for m in (maps.share, maps.ppm, maps.replaced_ppm)
+    )
+    field = dipole_field(
+        share * (ppm - replaced), grid.fine.spacing, exam.b0_direction, margin=BOX_PADDING
+    )
     signal = CLOT_SIGNAL * grey_signal(exam.scans[Role.SUSC], b0)
     base, slope = blood_r2star_per_ms(0.0, b0), RELAXIVITY_HZ_PER_PPM * b0 / 3 / 1000
     return Spins(

@@ -1,5 +1,6 @@
 """The susceptibility-weighted sequence as each site stores it: SWAN, SWI or T2*, and its phase."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.simulate.physics import complex_noise, high_pass_phase, phase_mask
 from training.simulate.scene import (
     ClotMaps,
     clot_maps,
+    draw_inflow,
     grey_signal,
     healthy_spins,
     with_clot,
@@ -40,9 +42,12 @@ class SusceptibilityDraws:
     ----------
     mask_sign : int
         Sign of the true phase that the SWI mask darkens; 1 is a raised field.
+    inflow : mapping of str to float
+        Signal of flowing blood in every artery, relative to grey matter.
     """
 
     mask_sign: int
+    inflow: Mapping[str, float]
     restlessness: Restlessness
     shading: Shading
 
@@ -75,6 +80,7 @@ def render_susceptibility(exam: Examination) -> SusceptibilityImages:
         mask_sign=int(
             rng.choice([1, -1], p=[MASKS_RAISED_FIELD_SHARE, 1 - MASKS_RAISED_FIELD_SHARE])
         ),
+        inflow=draw_inflow(exam),
         restlessness=draw_restlessness(rng),
         shading=draw_shading(rng),
     )

@@ -161,7 +161,7 @@ PATH_STEP_MM = 4.0
 CORTICAL_COUNT, MEDULLARY_COUNT = (16, 35), (20, 61)
 CORTICAL_MM, MEDULLARY_MM = (0.9, 2.6), (0.5, 1.1)
 # Congested veins on the side of a stroke: how often, how many and how thick, relative to normal.
-CONGESTED_SHARE, CONGESTED_COUNT, CONGESTED_SIZE = 0.34, 1.6, (1.2, 1.6)
+CONGESTED_COUNT, CONGESTED_SIZE = 1.6, (1.2, 1.6)
 # Arcs over a hemisphere, in MNI mm: where along it, around which height, and how far out before
 # they are moved onto the brain.
 CORTICAL_RANGE_MM, MIDDLE_HEIGHT_MM, BEYOND_BRAIN_MM = (-85.0, 58.0), 8.0, 75.0
@@ -172,22 +172,22 @@ VENTRICLE_EDGE = np.array(
 )
 
 
-def draw_veins(head: Head, rng: np.random.Generator, ischaemic_side: str | None) -> list[Tube]:
+def draw_veins(head: Head, rng: np.random.Generator, congested_side: str | None) -> list[Tube]:
     """Draw sinuses, deep, superficial and medullary veins.
 
     Parameters
     ----------
     head : Head
     rng : numpy Generator
-    ischaemic_side : "R", "L" or None
-        Side of a stroke: its veins are thicker and more numerous in a third of the cases.
+    congested_side : "R", "L" or None
+        Side whose cortical and medullary veins are thicker and more numerous.
 
     Returns
     -------
     list of Tube
         In the direction of the blood, names with ``_R`` or ``_L`` off the midline.
     """
-    congested = f"_{ischaemic_side}" if rng.random() < CONGESTED_SHARE and ischaemic_side else ""
+    congested = f"_{congested_side}" if congested_side else ""
     named = _draw_named(head, rng)
     sinus = next(tube for tube in named if tube.name == "SSS")
     veins = list(named)
