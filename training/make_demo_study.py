@@ -22,7 +22,7 @@ from training.simulate.dicom.study import write_dicom
 from training.simulate.examine import Options, simulate_case
 from training.simulate.formats import Style
 from training.simulate.nifti import nifti_bytes
-from training.simulate.site import load_sites
+from training.simulate.site import Site, SiteError, load_sites
 from training.simulate.stored import Stored
 
 # Seeds of cohorts are multiples of a million and small numbers; these are far from all of them.
@@ -93,13 +93,24 @@ def write_labels(case: Case, file: Path) -> None:
     file.write_bytes(nifti_bytes([Stored(labels, case.lumen.geometry)]))
 
 
+def find_site(name: str) -> Site:
+    """Return the site of a name; refuse what is not one site."""
+    try:
+        found = load_sites().select(name)
+    except SiteError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    if len(found) != 1:
+        raise typer.BadParameter(f"the study is of one site, {name!r} are {len(found)}")
+    return found[0]
+
+
 def main(
     seed: Annotated[int, typer.Option(min=0)],
     out: Annotated[Path, typer.Option(help="Zip file; the truth is written beside it.")],
     site: Annotated[str, typer.Option()] = "C",
 ) -> None:
     """Simulate one case with a clot and all sequences, and write it."""
-    hospital = load_sites().sites[site]
+    hospital = find_site(site)
     options = Options(with_clot=True, complete=True)
     case = crop_around_clot(simulate_case(FIRST_SEED + seed, hospital, options))
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
+import typer
 
 from service.domain.sequence import Role
 from tests.simulated import simulated_case
-from training.make_demo_study import crop_around_clot, crop_slices, write_labels, zip_study
+from training.make_demo_study import (
+    crop_around_clot,
+    crop_slices,
+    main,
+    write_labels,
+    zip_study,
+)
 from training.simulate.dicom.study import write_dicom
 from training.simulate.formats import Style
 
@@ -57,3 +65,9 @@ def test_truth_lies_where_the_clot_is(tmp_path: Path) -> None:
     ras = image.affine @ [*np.argwhere(voxels).mean(axis=0), 1.0]
     lps = case.lumen.geometry.to_lps(np.argwhere(case.lumen.voxels).mean(axis=0))
     np.testing.assert_allclose(ras[:3] * [-1, -1, 1], lps, atol=1e-3)
+
+
+@pytest.mark.parametrize(("site", "named"), [("Q", "'Q'"), ("A,B", "one site")])
+def test_what_is_not_one_site_is_refused(tmp_path: Path, site: str, named: str) -> None:
+    with pytest.raises(typer.BadParameter, match=named):
+        main(seed=0, out=tmp_path / "demo.zip", site=site)

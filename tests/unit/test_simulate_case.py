@@ -10,6 +10,7 @@ import torch
 
 from service.domain.sequence import Role
 from training.simulate.case import Case
+from training.simulate.diffusion import render_diffusion
 from training.simulate.examination import Examination, draw_examination
 from training.simulate.examine import (
     DeviceError,
@@ -19,8 +20,9 @@ from training.simulate.examine import (
     find_heads,
     simulate_case,
 )
+from training.simulate.labels import Jitter
 from training.simulate.patient import Patient, draw_patient
-from training.simulate.scene import clot_maps
+from training.simulate.scene import clot_maps, healthy_spins, with_clot
 from training.simulate.site import Site, load_sites
 from training.simulate.susceptibility import SusceptibilityImages, render_susceptibility
 
@@ -100,18 +102,72 @@ def test_parameters_are_json_and_hold_what_was_drawn(thick: Case) -> None:
     assert len(clot["pieces"][0]["texture"]["phases"]) > 4
     assert {tube["name"] for tube in document["patient"]["arteries"]} >= {"M1_R", "M1_L", "BA"}
     assert document["examination"]["scans"]["DWI"]["b_value"] >= 800
-    assert set(document["sequences"]) == {"susceptibility", "diffusion", "flair", "angiography"}
+    assert set(document["sequences"]) >= {"susceptibility", "diffusion", "flair", "angiography"}
+    assert document["sequences"]["susceptibility"]["inflow"].keys() == {
+        tube["name"] for tube in document["patient"]["arteries"]
+    }
     assert document["svs_mm3"] == pytest.approx(
         thick.svs.voxels.sum() * thick.svs.geometry.voxel_volume, abs=1e-3
     )
 
 
-def test_diffusion_is_restricted_in_the_infarct(patient: Patient, thick: Case) -> None:
-    adc = thick.volumes[Role.ADC]
-    brain = (adc.voxels > 300) & (adc.voxels < 1500)
+def test_diffusion_is_restricted_in_the_infarct(patient: Patient, sites: dict[str, Site]) -> None:
+    exam = _exam(patient, sites["B"])
+    images = render_diffusion(exam)
+    head, grid = patient.head, images.grid.geometry
+
+    def sampled(voxels: np.ndarray) -> np.ndarray:
+        source = torch.from_numpy(np.ascontiguousarray(voxels))
+        return np.asarray(exam.poses[Role.DWI].sample(source, head.geometry, grid).numpy())
+
+    dead = sampled(patient.infarct.fraction)
+    brain = sampled(head.tissues["grey"] + head.tissues["white"]) > 0.97
+    core, healthy = dead > 0.8, brain & (dead < 0.01)
+    assert core.sum() > 20
+    adc, trace = images.adc.numpy(), images.trace.numpy()
     # Grey and white matter: 0.83 to 0.91 um2/ms.
-    assert 750 < np.median(adc.voxels[brain]) < 1000
-    assert patient.infarct.core_ratio < 0.9
+    assert 800 < np.median(adc[healthy]) < 950
+    assert 0.6 < np.median(adc[core]) / np.median(adc[healthy]) < 0.93
+    assert np.median(trace[core]) > 1.05 * np.median(trace[healthy])
+
+
+def test_thrombus_takes_the_place_of_standing_blood(
+    patient: Patient, sites: dict[str, Site]
+) -> None:
+    exam = _exam(patient, sites["D"])
+    grid = exam.grid(Role.SUSC)
+    fields = []
+    for stagnant_ppm in (0.0, 0.1):
+        other = replace(exam, patient=replace(patient, stagnant_ppm=stagnant_ppm))
+        maps = clot_maps(other, grid)
+        assert maps is not None
+        before = healthy_spins(other, grid).part(maps.box)
+        after = with_clot(other, grid, before, maps)
+        # Deep inside the thrombus, but for its far end, behind which blood stands.
+        inside = maps.share > 0.99
+        fields.append(after.field_ppm.numpy()[inside] - before.field_ppm.numpy()[inside])
+        assert maps.replaced_ppm[inside].mean() == pytest.approx(stagnant_ppm, abs=0.005)
+    # What the thrombus adds is less by the field of the blood it replaces.
+    assert patient.clot is not None
+    ppm = patient.clot.pieces[0].mean_ppm
+    factor = (ppm - 0.1) / ppm
+    np.testing.assert_allclose(fields[1].mean(), factor * fields[0].mean(), rtol=0.15)
+
+
+def test_jitter_changes_what_is_drawn_and_not_the_truth(sites: dict[str, Site]) -> None:
+    only_t2star = replace(
+        sites["D"], missing=dict.fromkeys((Role.DWI, Role.ADC, Role.FLAIR, Role.TOF), 1.0)
+    )
+    case, drawn = (
+        simulate_case(SEED, only_t2star, Options(with_clot=True, jitter=jitter))
+        for jitter in (False, True)
+    )
+    np.testing.assert_array_equal(drawn.lumen.voxels, case.lumen.voxels)
+    annotator = drawn.parameters["sequences"]["annotator"]
+    assert set(annotator) == {"grow", "first", "last"}
+    assert case.parameters["sequences"]["annotator"] is None
+    expected = Jitter(**annotator).apply(case.svs.voxels)
+    np.testing.assert_array_equal(drawn.svs.voxels, expected)
 
 
 def test_fluid_is_dark_on_flair_and_bright_on_b0(patient: Patient, thick: Case) -> None:

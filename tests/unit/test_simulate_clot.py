@@ -86,6 +86,20 @@ def test_what_is_behind_the_clot_has_no_flow(clots: list[Clot], arteries: dict[s
     assert behind | {"M1_R"} == set(clot.without_flow)
 
 
+def test_branches_before_the_clot_keep_their_flow(arteries: dict[str, Tube]) -> None:
+    rng = np.random.default_rng(3)
+    distal = []
+    while len(distal) < 3:
+        clot = draw_clot(arteries, rng)
+        first = clot.without_flow.get("BA", 0)
+        if clot.site == "BA" and first > 0.6 * len(arteries["BA"].centreline):
+            distal.append(clot)
+    for clot in distal:
+        # The anterior inferior cerebellar arteries leave the basilar below its middle.
+        assert not {name for name in clot.without_flow if name.startswith("AICA")}
+        assert {name[:2] for name in clot.without_flow} >= {"P1", "SC"}
+
+
 def test_texture_varies_and_keeps_the_mean(clots: list[Clot]) -> None:
     piece = next(c.pieces[0] for c in clots if c.pieces[0].layer_factor == 1)
     points = np.random.default_rng(0).uniform(-20, 20, (20000, 3))

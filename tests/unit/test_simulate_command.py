@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from service.entrypoints.cli.plugins import GROUP, add_plugins
 from tests.simulated import simulate_small
-from training.simulate.batch import PARTIAL, Recipe, orders
+from training.simulate.batch import OPTIONS, PARTIAL, Recipe, orders
 from training.simulate.command import make_all
 from training.simulate.formats import Format, Style
 from training.simulate.site import load_sites
@@ -52,6 +52,7 @@ def test_failed_cases_are_told_and_others_kept(
         assert truth == {"lumen.nii.gz", "svs.nii.gz", "case.json"}
         assert json.loads((tmp_path / name / "truth" / "case.json").read_text())["name"] == name
     assert not (tmp_path / "B0013").exists()
+    assert not (tmp_path / PARTIAL).exists()
 
 
 def test_complete_cases_are_left_alone_and_partial_ones_made_again(
@@ -112,3 +113,52 @@ def test_unknown_sites_are_named(tmp_path: Path) -> None:
     answer = CliRunner().invoke(plugged(PRESENT), words)
     assert answer.exit_code == 2
     assert "'Q'" in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--anatomies", "--out"])
+def test_a_file_is_no_folder(tmp_path: Path, option: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("kept")
+    words = ["simulate", "--out", str(tmp_path / "cases"), option, str(file)]
+    answer = CliRunner().invoke(plugged(PRESENT), words)
+    assert answer.exit_code == 2
+    assert option in answer.stderr
+    assert "is a file" in " ".join(answer.stderr.split())
+    assert file.read_text() == "kept"
+    assert not (tmp_path / "cases").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--vendor", "ge"], "vendor null, not"),
+        (["--jitter"], "jitter false, not"),
+        (["--complete"], "complete false, not"),
+        (["--without-clot"], "with-clot null, not"),
+        (["--heads", "MNI152"], "heads [], not"),
+        (["--format", "dicom"], 'format "nifti", not'),
+    ],
+)
+def test_a_folder_takes_only_cases_of_the_same_options(
+    tmp_path: Path, words: list[str], named: str
+) -> None:
+    (tmp_path / "sub-B0000").mkdir()
+    same = ["simulate", "--site", "B", "--out", str(tmp_path)]
+    for more in ([], ["--device", "cpu", "--processes", "1"]):
+        answer = CliRunner().invoke(plugged(PRESENT), [*same, *more])
+        assert answer.exit_code == 0, answer.stderr
+        assert "0 made, 1 were there" in answer.stderr
+    noted = (tmp_path / OPTIONS).read_text()
+    answer = CliRunner().invoke(plugged(PRESENT), [*same, *words])
+    assert answer.exit_code == 2
+    assert named in " ".join(answer.stderr.replace("│", " ").split())
+    assert (tmp_path / OPTIONS).read_text() == noted
+
+
+def test_a_folder_whose_options_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / OPTIONS).parent.mkdir()
+    (tmp_path / OPTIONS).write_text("{")
+    words = ["simulate", "--site", "B", "--out", str(tmp_path)]
+    answer = CliRunner().invoke(plugged(PRESENT), words)
+    assert answer.exit_code == 2
+    assert "simulate.json" in answer.stderr.replace("\n", "").replace("│", "").replace(" ", "")

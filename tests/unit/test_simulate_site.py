@@ -76,13 +76,47 @@ def test_a_file_adds_a_site_and_a_cohort(tmp_path: Path) -> None:
         ("SUSC = 0.05", "T1 = 0.5", "T1"),
         ("repetition_ms = 52.0\n", "", "repetition_ms"),
         ('monocentric = ["A"]', 'monocentric = ["Z"]', "'Z'"),
+        ('monocentric = ["A"]', "monocentric = []", "cohorts.monocentric"),
+        ('monocentric = ["A"]', "q = 3", "cohorts.q"),
         ("[cohorts]", "[cohorts", "sites.toml"),
+        ("[cohorts]", "[cohort]", "cohort: "),
+        ("[sites.A]", "[site.Y]\n[sites.A]", "site: "),
+        ("[sites.A]", "[sites]\nY = 3\n[sites.A]", "site Y: "),
+        ("[sites.A]", '[sites.A]\nname = "B"', "named by its table"),
+        ("repetition_ms = 52.0", "repetition_ms = 0", "repetition_ms"),
+        ("repetition_ms = 52.0", "repetition_ms = nan", "repetition_ms"),
+        ("flip_deg = 15.0", "flip_deg = 0.0", "flip_deg"),
+        ("flip_deg = 15.0", "flip_deg = 181.0", "flip_deg"),
+        ("b_values = [1000.0]", "b_values = [1000.0, 0.0]", "b_values"),
+        ("bandwidth_hz_per_px = 16.0", "bandwidth_hz_per_px = 0.0", "bandwidth_hz_per_px"),
+        ("bandwidth_hz_per_px = 16.0", "bandwidth_hz_per_px = -1.0", "bandwidth_hz_per_px"),
+        ("inversion_ms = 2380.0", "inversion_ms = -1.0", "inversion_ms"),
+        ("inversion_ms = 2380.0", "inversion_ms = 9000.0", "inversion_ms"),
+        ("inversion_ms = 2380.0\n", "", "site A: Value error, flair needs"),
     ],
 )
 def test_what_cannot_be_a_site_is_named(tmp_path: Path, old: str, new: str, named: str) -> None:
     with pytest.raises(SiteError) as refused:
         load_sites(_with(tmp_path, old, new))
     assert named in str(refused.value)
+    assert str(refused.value).startswith(str(tmp_path / "sites.toml"))
+
+
+@pytest.mark.parametrize("text", ["cohorts = 3", "sites = [1]", 'sites = "A"'])
+def test_tables_that_are_none_are_refused_with_the_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(SiteError, match=rf"own\.toml: {text.split(maxsplit=1)[0]}: .*mapping|dictionary"):
+        load_sites(file)
+
+
+@pytest.mark.parametrize("name", ["A1", '"A-B"', '"A.B"', '"A,B"', '""', '"É"', "A_B"])
+def test_names_that_could_be_mistaken_are_refused(tmp_path: Path, name: str) -> None:
+    own = BUILT_IN.read_text().split("[sites.B]")[0].replace("[sites.A", f"[sites.{name}")
+    file = tmp_path / "own.toml"
+    file.write_text(own[own.index("[sites") :])
+    with pytest.raises(SiteError, match=r"own\.toml: .*letters A-Z"):
+        load_sites(file)
 
 
 def test_missing_sequence_is_named(tmp_path: Path) -> None:

@@ -1,20 +1,23 @@
 """Many cases in parallel processes, each written whole or not at all."""
 
+import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from training.simulate.case import Case
+from training.simulate.case import SIMULATOR_VERSION, Case
 from training.simulate.dicom.study import write_dicom
 from training.simulate.formats import Format, Style
 from training.simulate.nifti import subject, write_bids, write_truth
-from training.simulate.site import Site
+from training.simulate.site import OptionError, Site
 
 # Cases that are being written; a case in its own place is complete.
 PARTIAL = ".partial"
+# Options of all cases of a folder; BIDS leaves what lies under ``code`` to whoever made the data.
+OPTIONS = Path("code") / "simulate.json"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,13 @@ class Recipe:
         partial = self.folder / PARTIAL / place
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        try:
+            self._write(order, partial)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _write(self, order: Order, partial: Path) -> None:
+        place = self._place(order.name)
         case = self.simulate(order.seed, order.site)
         if self.form is Format.DICOM:
             style = self.style or Style.of(order.site.vendor)
@@ -77,7 +87,6 @@ class Recipe:
         else:
             write_bids(case, partial, self.style)
             self._publish(partial, place)
-            shutil.rmtree(partial)
 
     def _place(self, name: str) -> str:
         return subject(name) if self.form is Format.NIFTI else name
@@ -93,6 +102,39 @@ class Recipe:
         for part in (truth / name, Path(name)):
             shutil.rmtree(self.folder / part, ignore_errors=True)
             (partial / part).rename(self.folder / part)
+
+
+def claim(folder: Path, options: Mapping[str, object]) -> None:
+    """Note with which options the cases of a folder are made: all of them with the same.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if it is not there.
+    options : mapping
+        As JSON holds them: those that decide what is in a case.
+
+    Raises
+    ------
+    OptionError
+        If the folder was made with other options; names the first that differs.
+    """
+    file = folder / OPTIONS
+    wanted = {"simulator": SIMULATOR_VERSION, **options}
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(wanted, indent=2) + "\n")
+        return
+    try:
+        earlier = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as exc:
+        raise OptionError(f"{file} does not say how the cases beside it were made") from exc
+    for name, value in wanted.items():
+        if earlier.get(name) != value:
+            raise OptionError(
+                f"cases in {folder} were made with {name} {json.dumps(earlier.get(name))}, not"
+                f" {json.dumps(value)}: choose another folder"
+            )
 
 
 def orders(seed: int, count: int, sites: Sequence[Site]) -> list[Order]:

@@ -21,6 +21,7 @@ from training.simulate.site import OptionError, Site, load_sites
 
 if TYPE_CHECKING:
     from training.simulate.batch import Order, Recipe
+    from training.simulate.examine import Options
 
 # What simulating needs beyond the service.
 EXTRA = ("torch", "nibabel", "nilearn")
@@ -34,7 +35,9 @@ def simulate(  # noqa: PLR0913
     ] = "multicentric",
     seed: Annotated[int, typer.Option(min=0, help="Of the first patient.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Patients: seeds SEED, SEED + 1 ...")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for the cases; those there are kept.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the cases; those there are kept.", file_okay=False)
+    ],
     form: Annotated[
         Format, typer.Option("--format", help="A study a case (dicom) or a BIDS data set (nifti).")
     ] = Format.NIFTI,
@@ -46,7 +49,9 @@ def simulate(  # noqa: PLR0913
     ] = None,
     anatomies: Annotated[
         Path | None,
-        typer.Option(help="Folder of FreeSurfer label maps: more heads.", exists=True),
+        typer.Option(
+            help="Folder of FreeSurfer label maps: more heads.", exists=True, file_okay=False
+        ),
     ] = None,
     heads: Annotated[
         str, typer.Option(help="Names of the heads to draw from, such as MNI152; all if not given.")
@@ -72,7 +77,7 @@ def simulate(  # noqa: PLR0913
     """
     require_extra()
     # Heavy: PyTorch and NiBabel.
-    from training.simulate.batch import Recipe, orders  # noqa: PLC0415
+    from training.simulate.batch import Recipe, claim, orders  # noqa: PLC0415
     from training.simulate.examine import Options, check, simulate_case  # noqa: PLC0415
 
     options = Options(
@@ -88,6 +93,8 @@ def simulate(  # noqa: PLR0913
         check(options)
     recipe = Recipe(partial(simulate_case, options=options), out, form, vendor)
     wanted = orders(seed, count, _sites(site, sites))
+    with _told():
+        claim(out, _content(options, form, vendor))
     raise typer.Exit(make_all(recipe, wanted, processes or os.cpu_count() or 1))
 
 
@@ -102,6 +109,20 @@ def require_extra() -> None:
     for module in EXTRA:
         if find_spec(module) is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
+def _content(options: "Options", form: Format, vendor: Style | None) -> dict[str, object]:
+    """Return the options that decide what is in a case, as JSON holds them."""
+    anatomies = options.anatomies
+    return {
+        "format": form.value,
+        "vendor": None if vendor is None else vendor.value,
+        "with-clot": options.with_clot,
+        "complete": options.complete,
+        "jitter": options.jitter,
+        "anatomies": None if anatomies is None else str(anatomies.resolve()),
+        "heads": list(options.heads),
+    }
 
 
 def _sites(names: str, extra: Path | None) -> tuple[Site, ...]:

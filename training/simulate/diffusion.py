@@ -20,8 +20,14 @@ from training.simulate.companion import (
 )
 from training.simulate.examination import Examination
 from training.simulate.painting import paint, surroundings
-from training.simulate.physics import GAMMA_BAR_MHZ_PER_T, dipole_field
-from training.simulate.tissue import TISSUES, Tissue, at_field, blood_r2star_per_ms
+from training.simulate.physics import dipole_field
+from training.simulate.tissue import (
+    GAMMA_BAR_MHZ_PER_T,
+    TISSUES,
+    Tissue,
+    at_field,
+    blood_r2star_per_ms,
+)
 
 Float32 = npt.NDArray[np.float32]
 

@@ -92,15 +92,7 @@ def write_truth(case: Case, folder: Path) -> list[Path]:
 
 def write_parameters(case: Case, path: Path) -> Path:
     """Write everything that was drawn of a case as JSON."""
-    known = {
-        "name": case.name,
-        "seed": case.seed,
-        "site": case.site.name,
-        "simulator": SIMULATOR_VERSION,
-        "notice": SIMULATED,
-        "parameters": dict(case.parameters),
-    }
-    return _write_json(path, known)
+    return _write_json(path, {"name": case.name, "parameters": dict(case.parameters)})
 
 
 def nifti_affine(geometry: Geometry) -> npt.NDArray[np.float64]:

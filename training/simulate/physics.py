@@ -9,11 +9,11 @@ import numpy.typing as npt
 import scipy.fft
 import torch
 
+from training.simulate.tissue import GAMMA_BAR_MHZ_PER_T
+
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
-# Proton gyromagnetic ratio over 2 pi (CODATA 2018, shielded proton), MHz/T.
-GAMMA_BAR_MHZ_PER_T = 42.576
 # Full width at half maximum of the low-pass filter behind a phase image, in samples of k-space
 # (homodyne filter of SWI products: 64 of 256 or more).
 PHASE_FILTER_PX = 64.0

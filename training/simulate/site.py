@@ -2,13 +2,13 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.domain.sequence import Role
@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 
 # Keys that no site has are mistakes, not comments.
-STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class OptionError(ValueError):
@@ -111,6 +111,23 @@ class Protocol:
             )
         if self.volumetric and self.gap_mm != (0.0, 0.0):
             raise SiteError(f"a volumetric sequence has no gap, got gap_mm {self.gap_mm}")
+        self._check_pulses()
+
+    def _check_pulses(self) -> None:
+        if not self.repetition_ms > 0:
+            raise SiteError(f"repetition_ms must be positive, got {self.repetition_ms}")
+        if not 0 < self.flip_deg <= 180:
+            raise SiteError(f"flip_deg must be above 0 and at most 180, got {self.flip_deg}")
+        if not 0 <= self.inversion_ms < self.repetition_ms:
+            raise SiteError(
+                f"inversion_ms must be 0 to below repetition_ms, got {self.inversion_ms}"
+            )
+        if not all(value > 0 for value in self.b_values):
+            raise SiteError(f"b_values must be positive, got {self.b_values}")
+        if not self.bandwidth_hz_per_px >= 0:
+            raise SiteError(
+                f"bandwidth_hz_per_px must not be negative, got {self.bandwidth_hz_per_px}"
+            )
 
 
 # Sequence of the site file behind each role.
@@ -130,6 +147,8 @@ class Site:
 
     Attributes
     ----------
+    name : str
+        Letters only, so that name and seed make a case's name that no other has.
     missing : mapping of Role to float
         Probability that an examination lacks the role.
     susceptibility, diffusion, flair, angiography : Protocol
@@ -147,15 +166,22 @@ class Site:
     angiography: Protocol
 
     def __post_init__(self) -> None:
+        if not (self.name.isascii() and self.name.isalpha()):
+            raise SiteError(f"the name of a site has letters A-Z and a-z only, got {self.name!r}")
         if not 0.2 <= self.field_strength_t <= 7:
             raise SiteError(f"field_strength_t must be 0.2 to 7, got {self.field_strength_t}")
         for role, share in self.missing.items():
             if not 0 <= share <= 1:
                 raise SiteError(f"missing.{role} must be a probability, got {share}")
+        self._check_sequences()
+
+    def _check_sequences(self) -> None:
         if self.susceptibility.composition is None:
             raise SiteError(f"susceptibility.composition must be one of {list(Composition)}")
         if not self.diffusion.b_values or self.diffusion.bandwidth_hz_per_px <= 0:
-            raise SiteError("diffusion needs b_values and bandwidth_hz_per_px")
+            raise SiteError("diffusion needs b_values and a positive bandwidth_hz_per_px")
+        if self.flair.inversion_ms <= 0:
+            raise SiteError("flair needs a positive inversion_ms")
 
     def protocol(self, role: Role) -> Protocol:
         """Return the sequence that gives a role."""
@@ -163,7 +189,32 @@ class Site:
         return found
 
 
-_SITE = TypeAdapter(Site)
+def _named(entries: object) -> object:
+    """Give each site the name of its table."""
+    if not isinstance(entries, Mapping):
+        return entries
+    for entry in entries.values():
+        if isinstance(entry, Mapping) and "name" in entry:
+            raise SiteError(f"a site is named by its table, got name = {entry['name']!r}")
+    return {
+        name: {"name": name, **entry} if isinstance(entry, Mapping) else entry
+        for name, entry in entries.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Document:
+    """What a site file may say."""
+
+    __pydantic_config__ = STRICT
+
+    sites: Annotated[Mapping[str, Site], BeforeValidator(_named)] = field(default_factory=dict)
+    cohorts: Mapping[str, Annotated[tuple[str, ...], Field(min_length=1)]] = field(
+        default_factory=dict
+    )
+
+
+_DOCUMENT = TypeAdapter(_Document)
 
 
 @dataclass(frozen=True)
@@ -207,31 +258,33 @@ def load_sites(extra: Path | None = None) -> SiteTable:
     for path in (BUILT_IN, extra):
         if path is None:
             continue
-        try:
-            document = tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-            raise SiteError(f"{path}: {exc}") from exc
-        for name, entry in document.get("sites", {}).items():
-            sites[name] = _parse(path, name, entry)
-        cohorts |= {name: tuple(members) for name, members in document.get("cohorts", {}).items()}
-    table = SiteTable(sites, cohorts)
-    for members in cohorts.values():
-        table.select(",".join(members))
-    return table
+        document = _read(path)
+        sites |= document.sites
+        cohorts |= document.cohorts
+        for name, members in document.cohorts.items():
+            unknown = [member for member in members if member not in sites]
+            if unknown:
+                raise SiteError(f"{path}: cohort {name}: there is no site {unknown[0]!r}")
+    return SiteTable(sites, cohorts)
 
 
-def _parse(path: Path, name: str, entry: Mapping[str, Any]) -> Site:
+def _read(path: Path) -> _Document:
     try:
-        return _SITE.validate_python({"name": name, **entry})
+        return _DOCUMENT.validate_python(tomllib.loads(path.read_text()))
     except ValidationError as exc:
         told = "; ".join(_told(problem) for problem in exc.errors())
-        raise SiteError(f"{path}: site {name}: {told}") from exc
+        raise SiteError(f"{path}: {told}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise SiteError(f"{path}: {exc}") from exc
 
 
 def _told(problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"])
+    if problem["loc"][0] == "sites" and len(problem["loc"]) > 1:
+        _, site, *inside = problem["loc"]
+        where = f"site {site}: {'.'.join(str(part) for part in inside)}".removesuffix(": ")
     given = "" if isinstance(problem["input"], Mapping) else f", got {problem['input']!r}"
-    return f"{where}: {problem['msg']}{given}".removeprefix(": ")
+    return f"{where}: {problem['msg']}{given}"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 
 FIELDS_T = (1.5, 3.0)
+# Proton gyromagnetic ratio over 2 pi (CODATA 2018, shielded proton), MHz/T.
+GAMMA_BAR_MHZ_PER_T = 42.576
 # R2' per ppm of iron-bearing tissue, blood and clot at 3 T (1/s, Shin 2021); proportional to B0.
 RELAXIVITY_HZ_PER_PPM = 137.0
 # R2* of a clot or of venous blood without any susceptibility at 3 T (1/s).

@@ -8,7 +8,6 @@ from pydicom.uid import MRImageStorage
 
 from training.simulate.dicom.maker import Details
 from training.simulate.dicom.modules import (
-    MHZ_PER_TESLA,
     STUDY_DATE,
     Study,
     decimal,
@@ -23,6 +22,7 @@ from training.simulate.dicom.modules import (
 )
 from training.simulate.dicom.series import Part, Series
 from training.simulate.exported import Image
+from training.simulate.tissue import GAMMA_BAR_MHZ_PER_T
 
 
 def classic_images(study: Study, series: Series) -> Iterator[Dataset]:
@@ -76,7 +76,7 @@ def technique_attributes(study: Study, part: Part) -> dict[str, Any]:
         "FlipAngle": decimal(technique.flip_deg),
         "VariableFlipAngleFlag": "N",
         "NumberOfAverages": "1",
-        "ImagingFrequency": f"{technique.field_t * MHZ_PER_TESLA:.6f}",
+        "ImagingFrequency": f"{technique.field_t * GAMMA_BAR_MHZ_PER_T:.6f}",
         "ImagedNucleus": "1H",
         "PixelBandwidth": decimal(technique.bandwidth_hz),
         "NumberOfPhaseEncodingSteps": rows if planar else columns,

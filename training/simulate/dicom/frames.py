@@ -5,7 +5,6 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from training.simulate.dicom.modules import (
-    MHZ_PER_TESLA,
     STUDY_DATE,
     Study,
     code,
@@ -19,6 +18,7 @@ from training.simulate.dicom.modules import (
 )
 from training.simulate.dicom.series import Part, Series
 from training.simulate.exported import Image
+from training.simulate.tissue import GAMMA_BAR_MHZ_PER_T
 
 # Acquisition contrast (PS3.3 C.8.13.3.1.4).
 _CONTRAST: dict[Image, str] = {
@@ -137,7 +137,7 @@ def _imaging_modifier(part: Part) -> Dataset:
         MagnetizationTransfer="NONE",
         BloodSignalNulling="NO",
         Tagging="NONE",
-        TransmitterFrequency=round(technique.field_t * MHZ_PER_TESLA, 6),
+        TransmitterFrequency=round(technique.field_t * GAMMA_BAR_MHZ_PER_T, 6),
         PixelBandwidth=decimal(technique.bandwidth_hz),
     )
 

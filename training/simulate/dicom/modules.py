@@ -19,8 +19,6 @@ from training.simulate.stored import Stored
 # Of no real examination, and the same for all.
 STUDY_DATE = "20260101"
 STUDY_TIME = "080000"
-# Larmor frequency of hydrogen in MHz per tesla.
-MHZ_PER_TESLA = 42.577
 
 
 def item(attributes: Iterable[tuple[str, Any]] = (), **more: object) -> Dataset:
@@ -61,52 +59,58 @@ class Study:
 
     def header(self, series: Series, sop_class: UID, instance: int) -> Dataset:
         """Return patient, study, series, equipment and frame of reference modules (PS3.3 C.7)."""
-        maker, name = self.maker, self.case.name
         grid = series.parts[0].exported.stored.geometry
         dataset = item(
-            SpecificCharacterSet="ISO_IR 100",
+            self._common().items(),
             SOPClassUID=sop_class,
             SOPInstanceUID=self.uid("instance", series.number, instance),
             StudyInstanceUID=self.uid("study"),
             SeriesInstanceUID=self.uid("series", series.number),
             FrameOfReferenceUID=self.uid("frame of reference", grid.frame_of_reference_uid),
-            PatientName=f"SIMULATED^{name}",
-            PatientID=f"SIMULATED-{name}",
-            PatientBirthDate="",
-            PatientSex="O",
-            StudyID="1",
-            AccessionNumber="",
-            ReferringPhysicianName="",
-            StudyDate=STUDY_DATE,
             SeriesDate=STUDY_DATE,
             ContentDate=STUDY_DATE,
-            StudyTime=STUDY_TIME,
             SeriesTime=series.time,
             ContentTime=series.time,
-            StudyDescription="SIMULATED stroke MR, not a patient",
             SeriesDescription=series.description,
             ProtocolName=series.protocol,
-            ImageComments=SIMULATED,
-            Modality="MR",
-            Manufacturer=maker.manufacturer,
-            ManufacturerModelName=maker.model,
-            SoftwareVersions=list(maker.software),
-            DeviceSerialNumber="SIMULATED",
-            InstitutionName="Simulated hospital",
-            PatientPosition="HFS",
-            PositionReferenceIndicator="",
-            BodyPartExamined="BRAIN",
-            MagneticFieldStrength=decimal(self.case.site.field_strength_t),
             SeriesNumber=series.number,
             InstanceNumber=instance,
-            BurnedInAnnotation="NO",
-            LossyImageCompression="00",
         )
         dataset.file_meta = FileMetaDataset()
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.file_meta.MediaStorageSOPClassUID = sop_class
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         return dataset
+
+    def _common(self) -> dict[str, Any]:
+        """Return what all images of the study say of patient, study and equipment."""
+        name = self.case.name
+        return {
+            "SpecificCharacterSet": "ISO_IR 100",
+            "PatientName": f"SIMULATED^{name}",
+            "PatientID": f"SIMULATED-{name}",
+            "PatientBirthDate": "",
+            "PatientSex": "O",
+            "StudyID": "1",
+            "AccessionNumber": "",
+            "ReferringPhysicianName": "",
+            "StudyDate": STUDY_DATE,
+            "StudyTime": STUDY_TIME,
+            "StudyDescription": "SIMULATED stroke MR, not a patient",
+            "ImageComments": SIMULATED,
+            "Modality": "MR",
+            "Manufacturer": self.maker.manufacturer,
+            "ManufacturerModelName": self.maker.model,
+            "SoftwareVersions": list(self.maker.software),
+            "DeviceSerialNumber": "SIMULATED",
+            "InstitutionName": "Simulated hospital",
+            "PatientPosition": "HFS",
+            "PositionReferenceIndicator": "",
+            "BodyPartExamined": "BRAIN",
+            "MagneticFieldStrength": decimal(self.case.site.field_strength_t),
+            "BurnedInAnnotation": "NO",
+            "LossyImageCompression": "00",
+        }
 
 
 def orientation(geometry: Geometry) -> list[str]:
