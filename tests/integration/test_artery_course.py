@@ -8,9 +8,19 @@ from benchmarks.artery_course import align, compare, read_angiogram, table_tree,
 
 pytestmark = pytest.mark.real_data
 
-# Generous bounds on the mean distance from the table's vessel to the angiogram's, mm: as it lies
-# after one similarity for the whole tree, and after a shift of its own.
-BOUNDS = {"ICA": (5, 4), "M1": (4, 3), "M2I": (7, 4), "A1": (5, 3.5), "A2": (5, 3), "BA": (6, 3.5)}
+# Bounds on the mean distance from the table's vessel to the angiogram's in mm, half a mm above what
+# was measured on the worse side: as it lies after one similarity for the whole tree, and after a
+# shift of its own.
+BOUNDS = {
+    "ICA": (4.2, 3.6),
+    "M1": (2.6, 2.2),
+    "M2S": (6.6, 3.5),
+    "M2I": (5.4, 3.4),
+    "A1": (3.5, 2.6),
+    "A2": (3.0, 2.0),
+    "BA": (3.9, 2.3),
+    "P2": (6.7, 2.7),
+}
 
 
 def test_courses_are_those_of_a_real_tree(shared_data: Path) -> None:

@@ -37,7 +37,7 @@ SEED = 3
 Pair = tuple[str, Style]
 
 
-@pytest.fixture(scope="module", params=[*ELLIPSOIDS, *PATIENTS], ids=lambda p: "-".join(p))
+@pytest.fixture(scope="module", params=[*ELLIPSOIDS, *PATIENTS], ids="-".join)
 def pair(request: pytest.FixtureRequest) -> Pair:
     source, style = request.param
     return source, style
