@@ -30,8 +30,8 @@ FIRST_SEED = 900_000_000
 ZIP_DATE = (2026, 1, 1, 0, 0, 0)
 LIMIT_BYTES = 8_000_000
 # Height (mm) kept around the clot, so that the archive stays small.
-KEPT_MM = 60.0
-KEPT_TOF_MM = 22.0
+KEPT_MM = 52.0
+KEPT_TOF_MM = 20.0
 # Share of a slice by which rounding may move the border of what is kept.
 SLACK = 1e-6
 
