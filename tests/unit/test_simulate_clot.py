@@ -88,7 +88,7 @@ def test_what_is_behind_the_clot_has_no_flow(clots: list[Clot], arteries: dict[s
 
 def test_branches_before_the_clot_keep_their_flow(arteries: dict[str, Tube]) -> None:
     rng = np.random.default_rng(3)
-    distal = []
+    distal: list[Clot] = []
     while len(distal) < 3:
         clot = draw_clot(arteries, rng)
         first = clot.without_flow.get("BA", 0)
