@@ -285,6 +285,8 @@ def test_simulated_study(tmp_path: Path) -> None:
     found = {label: traits for _, label, traits in traits_of_volumes(tmp_path)}
     phase_like = {label: traits.get("PixelPhaseLike") for label, traits in found.items()}
     assert phase_like.pop(SequenceLabel.PHASE) == "YES"
+    # The brain's grey lies in the middle of this range, as in a phase image: nothing is said of it.
+    assert phase_like.pop(SequenceLabel.SWI) is None
     assert set(phase_like.values()) == {"NO"}
     assert found[SequenceLabel.ADC]["PixelAdcUnit"] == "1e-6"
     vessels = {label for label, traits in found.items() if "PixelVessels" in traits}

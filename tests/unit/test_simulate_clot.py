@@ -17,6 +17,7 @@ from training.simulate.clot import (
 from training.simulate.grids import axial_grid
 from training.simulate.head import Head, bend, draw_warp
 from training.simulate.mimics import draw_sources
+from training.simulate.patient import draw_congested_side
 from training.simulate.territory import draw_infarct, territory
 from training.simulate.tube import Tube
 
@@ -115,6 +116,16 @@ def test_layers_are_in_15_percent(clots: list[Clot]) -> None:
     ppm = layered[0].pieces[0].susceptibility(tube.centreline)
     half = len(ppm) // 2
     assert ppm[half:].mean() < 0.8 * ppm[:half].mean()
+
+
+def test_a_third_of_lateral_strokes_congests_the_veins_of_its_side(clots: list[Clot]) -> None:
+    rng = np.random.default_rng(0)
+    lateral = [clot for clot in clots if clot.side]
+    sides = [draw_congested_side(clot, rng) for clot in lateral]
+    pairs = zip(lateral, sides, strict=True)
+    assert all(side in (None, clot.side) for clot, side in pairs)
+    assert np.mean([side is not None for side in sides]) == pytest.approx(0.34, abs=0.09)
+    assert all(draw_congested_side(None, rng) is None for _ in range(20))
 
 
 def _starved(arteries: dict[str, Tube], site: str, name: str) -> Clot:

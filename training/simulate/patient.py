@@ -100,8 +100,7 @@ def draw_patient(
     clot = draw_clot(arteries, stream(seed, "clot")) if wanted else None
     infarct = draw_infarct(head, clot, arteries, stream(seed, "infarct"))
     rng = stream(seed, "flow")
-    prominent = rng.random() < CONGESTED_SHARE
-    side = (clot.side or None) if clot is not None and prominent else None
+    side = draw_congested_side(clot, rng)
     proximal = clot is not None and clot.proximal
     return Patient(
         seed=seed,
@@ -117,6 +116,12 @@ def draw_patient(
         hyperintense_vessels=bool(rng.random() < HYPERINTENSE_SHARE[proximal]),
         stop_shown=bool(rng.random() < STOP_SHOWN_SHARE[proximal]),
     )
+
+
+def draw_congested_side(clot: Clot | None, rng: np.random.Generator) -> str | None:
+    """Draw whether the veins on the side of a stroke are prominent: "R", "L" or None."""
+    prominent = rng.random() < CONGESTED_SHARE
+    return (clot.side or None) if clot is not None and prominent else None
 
 
 def brain_box(head: Head) -> tuple[np.ndarray, np.ndarray]:
