@@ -4,6 +4,7 @@
 image in it is simulated.
 """
 
+import io
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from PIL import Image
 
 from service.domain.geometry import Geometry
 from service.domain.sequence import Role
@@ -116,7 +118,10 @@ def main(
     )
     figure.tight_layout(rect=(0, 0, 1, 0.97))
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=60)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=60)
+    # Grey images with two colours: a palette is a third of the size.
+    Image.open(drawn).convert("RGB").quantize(128).save(out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -148,3 +148,12 @@ def test_handedness_is_fixed_or_drawn() -> None:
     assert drawn == {-1, 1}
     fixed = {draw_scan(table.sites["D"].susceptibility, rng).handedness for _ in range(30)}
     assert fixed == {1}
+
+
+def test_the_site_in_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    file = tmp_path / "example.toml"
+    file.write_text(page.split("```toml\n")[1].split("```")[0])
+    table = load_sites(file)
+    assert [site.name for site in table.select("ours")] == ["Example", "B"]
+    assert table.sites["Example"].susceptibility.handedness is Handedness.LEFT

@@ -6,22 +6,20 @@ Blood of the veins comes down saturated, and looks like the tissue around.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from service.domain.sequence import Role
-from training.simulate.acquisition import Grid, apply
+from training.simulate.acquisition import Grid
 from training.simulate.companion import (
+    CompanionImage,
     Flaws,
+    acquired,
     blend,
-    disturbed,
     draw_flaws,
-    grey,
-    mixture,
     sample,
 )
 from training.simulate.examination import Examination
 from training.simulate.physics import spoiled_echo
-from training.simulate.tissue import Tissue, at_field
+from training.simulate.tissue import TISSUES, Tissue, at_field, mix
 
 # Voxels are as fine as the object needs to be.
 FINEST_MM = 10.0
@@ -51,16 +49,7 @@ class AngiographyDraws:
     flaws: Flaws
 
 
-@dataclass(frozen=True, eq=False)
-class AngiographyImage:
-    """Magnitude, float32 tensor (slice, row, column) on the grid's image geometry."""
-
-    magnitude: torch.Tensor
-    grid: Grid
-    draws: AngiographyDraws
-
-
-def render_angiography(exam: Examination) -> AngiographyImage:
+def render_angiography(exam: Examination) -> CompanionImage[AngiographyDraws]:
     """Render TOF of an examination."""
     rng = exam.stream("angiography")
     draws = AngiographyDraws(
@@ -77,14 +66,11 @@ def render_angiography(exam: Examination) -> AngiographyImage:
 
     bottom = float(exam.patient.head.place(np.array([0.0, 15.0, draws.low_mm]))[2])
     grid = exam.grid(Role.TOF, finest_mm=FINEST_MM, slab=(bottom, draws.height_mm))
-    image = sample(exam, Role.TOF, mixture(exam, signal), grid.fine)
+    image = sample(exam, Role.TOF, mix(exam.patient.head.tissues, signal), grid.fine)
     _paint(exam, grid, image, draws)
-    seen = apply(grid.encoding(exam.device), torch.from_numpy(image).to(exam.device))
-    deviation = grey(signal) / exam.scans[Role.TOF].signal_to_noise
-    noise = exam.stream("angiography noise")
-    return AngiographyImage(
-        disturbed(seen, draws.flaws, grid.geometry, deviation, noise), grid, draws
-    )
+    unit = signal(TISSUES["grey"])
+    magnitude = acquired(exam, Role.TOF, grid, image, draws.flaws, unit)
+    return CompanionImage(magnitude, grid, draws)
 
 
 def _signal(exam: Examination, tissue: Tissue) -> float:
@@ -113,7 +99,7 @@ def inflow(radius_mm: float, height: float, draws: AngiographyDraws) -> float:
 
 def _paint(exam: Examination, grid: Grid, image: np.ndarray, draws: AngiographyDraws) -> None:
     patient, pose, fine = exam.patient, exam.poses[Role.TOF], grid.fine
-    unit = grey(lambda tissue: _signal(exam, tissue))
+    unit = _signal(exam, TISSUES["grey"])
     for tube in patient.arteries.values():
         height = (tube.centreline[:, 2].mean() - fine.origin[2]) / draws.height_mm
         fresh = inflow(float(tube.radius_mm.mean()), float(height), draws)

@@ -1,7 +1,8 @@
 """What the other sequences share: sampling the head, painting vessels, and the scanner's flaws."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +10,17 @@ import torch
 
 from service.domain.geometry import Geometry
 from service.domain.sequence import Role
+from training.simulate.acquisition import Grid, apply
 from training.simulate.examination import Examination
 from training.simulate.motion import Pose, Restlessness, draw_restlessness
 from training.simulate.painting import inside_box, paint
 from training.simulate.physics import complex_noise
 from training.simulate.shading import Shading, draw_shading
-from training.simulate.tissue import TISSUES, Tissue, mix
+from training.simulate.site import SEQUENCE_OF_ROLE
 from training.simulate.tube import Tube
 
 Float32 = npt.NDArray[np.float32]
+Draws = TypeVar("Draws")
 
 
 # Thinner veins leave no trace in voxels of diffusion and FLAIR.
@@ -37,6 +40,37 @@ def draw_flaws(rng: np.random.Generator) -> Flaws:
     return Flaws(draw_restlessness(rng), draw_shading(rng))
 
 
+@dataclass(frozen=True, eq=False)
+class CompanionImage(Generic[Draws]):
+    """What the scanner stores of one sequence, and what was drawn for it.
+
+    Attributes
+    ----------
+    magnitude : float32 tensor (slice, row, column)
+        On the grid's image geometry.
+    """
+
+    magnitude: torch.Tensor
+    grid: Grid
+    draws: Draws
+
+
+def acquired(
+    exam: Examination, role: Role, grid: Grid, image: Float32, flaws: Flaws, grey: float
+) -> torch.Tensor:
+    """Encode a sequence's object (slice, row, column) and return its magnitude with all flaws.
+
+    Parameters
+    ----------
+    grey : float
+        Signal of grey matter, to which the noise is relative.
+    """
+    seen = apply(grid.encoding(exam.device), torch.from_numpy(image).to(exam.device))
+    deviation = grey / exam.scans[role].signal_to_noise
+    noise = exam.stream(f"{SEQUENCE_OF_ROLE[role]} noise")
+    return disturbed(seen, flaws, grid.geometry, deviation, noise)
+
+
 def disturbed(
     image: torch.Tensor, flaws: Flaws, grid: Geometry, deviation: float, rng: np.random.Generator
 ) -> torch.Tensor:
@@ -45,11 +79,6 @@ def disturbed(
     shaded = moved * flaws.shading.over(tuple(image.shape), image.device)
     noise = complex_noise(tuple(image.shape), deviation, rng).to(image.device)
     return (shaded + noise).abs()
-
-
-def mixture(exam: Examination, value: Callable[[Tissue], float]) -> Float32:
-    """Sum the head's tissues weighted by a property, (slice, row, column) on the head's grid."""
-    return mix(exam.patient.head.tissues, value)
 
 
 def sample(exam: Examination, role: Role, voxels: Float32, fine: Geometry) -> Float32:
@@ -70,11 +99,6 @@ def blend(tube: Tube | None, pose: Pose, fine: Geometry, image: Float32, value: 
         here = moved(tube, pose)
         if inside_box(here, fine, 5):
             paint(here, fine).blend(image, value)
-
-
-def grey(value: Callable[[Tissue], float]) -> float:
-    """Return a property of grey matter, with which signals are compared."""
-    return value(TISSUES["grey"])
 
 
 def wide_veins(veins: Sequence[Tube]) -> list[Tube]:

@@ -47,8 +47,8 @@ class Options:
     heads : tuple of str
         Names of the heads to draw from; all of them if empty.
     device : str
-        "cpu", "cuda", or "auto" for CUDA where there is one. Images from different devices agree
-        to rounding, not to the bit.
+        "cpu", "cuda", or "auto" for CUDA where there is one. The same bits are promised on the
+        processor alone; CUDA has not been tried yet.
     """
 
     with_clot: bool | None = None

@@ -3,23 +3,21 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from service.domain.sequence import Role
-from training.simulate.acquisition import Grid, apply
+from training.simulate.acquisition import Grid
 from training.simulate.companion import (
+    CompanionImage,
     Flaws,
+    acquired,
     blend,
-    disturbed,
     draw_flaws,
-    grey,
-    mixture,
     sample,
     wide_veins,
 )
 from training.simulate.examination import Examination
 from training.simulate.physics import inversion_recovery
-from training.simulate.tissue import Tissue, at_field
+from training.simulate.tissue import TISSUES, Tissue, at_field, mix
 
 FINEST_MM = 1.0
 # Signals relative to grey matter.
@@ -45,16 +43,7 @@ class FlairDraws:
     flaws: Flaws
 
 
-@dataclass(frozen=True, eq=False)
-class FlairImage:
-    """Magnitude, float32 tensor (slice, row, column) on the grid's image geometry."""
-
-    magnitude: torch.Tensor
-    grid: Grid
-    draws: FlairDraws
-
-
-def render_flair(exam: Examination) -> FlairImage:
+def render_flair(exam: Examination) -> CompanionImage[FlairDraws]:
     """Render FLAIR of an examination."""
     rng = exam.stream("flair")
     shining = float(rng.uniform(*HYPERINTENSE))
@@ -68,15 +57,14 @@ def render_flair(exam: Examination) -> FlairImage:
         return _signal(exam, tissue)
 
     grid = exam.grid(Role.FLAIR, finest_mm=FINEST_MM)
-    head_map = mixture(exam, signal) * (
+    head_map = mix(exam.patient.head.tissues, signal) * (
         1 + rise(exam.patient.infarct.onset_hours) * exam.patient.infarct.fraction
     )
     image = sample(exam, Role.FLAIR, head_map, grid.fine)
     _paint(exam, grid, image, draws)
-    seen = apply(grid.encoding(exam.device), torch.from_numpy(image).to(exam.device))
-    deviation = grey(signal) / exam.scans[Role.FLAIR].signal_to_noise
-    noise = exam.stream("flair noise")
-    return FlairImage(disturbed(seen, draws.flaws, grid.geometry, deviation, noise), grid, draws)
+    unit = signal(TISSUES["grey"])
+    magnitude = acquired(exam, Role.FLAIR, grid, image, draws.flaws, unit)
+    return CompanionImage(magnitude, grid, draws)
 
 
 def rise(onset_hours: float) -> np.float32:
@@ -98,7 +86,7 @@ def _signal(exam: Examination, tissue: Tissue) -> float:
 
 def _paint(exam: Examination, grid: Grid, image: np.ndarray, draws: FlairDraws) -> None:
     patient, pose, fine = exam.patient, exam.poses[Role.FLAIR], grid.fine
-    unit = grey(lambda tissue: _signal(exam, tissue))
+    unit = _signal(exam, TISSUES["grey"])
     for tube in wide_veins(patient.veins):
         blend(tube, pose, fine, image, VENOUS * unit)
     for tube in patient.arteries.values():

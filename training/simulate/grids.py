@@ -61,14 +61,6 @@ def resample_axial(voxels: Float32, source: Geometry, grid: Geometry, shift: Flo
     return sampled
 
 
-def stretch(nodes: Float32, shape: tuple[int, int, int]) -> Float32:
-    """Enlarge a small array to ``shape`` by linear interpolation, corner on corner."""
-    enlarged = nodes
-    for axis, count in enumerate(shape):
-        enlarged = _interpolate(enlarged, np.linspace(0, nodes.shape[axis] - 1, count), axis)
-    return enlarged
-
-
 def _interpolate(voxels: Float32, position: Float64, axis: int) -> Float32:
     """Linear interpolation at fractional indices along one axis; 0 beyond the ends."""
     last = voxels.shape[axis] - 1

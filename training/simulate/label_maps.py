@@ -33,7 +33,7 @@ Fractions = Mapping[str, float]
 # Tissue of each id. Deep nuclei hold white matter between their cells; marrow lies between
 # trabeculae of bone. Vessels become what is around them: the simulator draws its own.
 GREY, WHITE, FLUID = {"grey": 1.0}, {"white": 1.0}, {"fluid": 1.0}
-SOFT, BONE, FAT = {"soft": 1.0}, {"bone": 1.0}, {"fat": 1.0}
+SOFT, BONE = {"soft": 1.0}, {"bone": 1.0}
 MIXED = {"grey": 0.6, "white": 0.4}
 TISSUE_OF: dict[int, Fractions] = {
     0: {},

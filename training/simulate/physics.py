@@ -131,12 +131,6 @@ def complex_noise(
     return torch.view_as_complex(torch.from_numpy(noise))
 
 
-def rician(magnitude: torch.Tensor, deviation: float, rng: np.random.Generator) -> torch.Tensor:
-    """Return the magnitude of a signal with complex Gaussian noise."""
-    noise = complex_noise(tuple(magnitude.shape), deviation, rng).to(magnitude.device)
-    return (magnitude + noise).abs()
-
-
 def high_pass_phase(signal: torch.Tensor, *, width_px: float = PHASE_FILTER_PX) -> torch.Tensor:
     """Return phase (rad) after homodyne division by the low-pass filtered image, slice by slice.
 

@@ -15,6 +15,7 @@ import torch
 from service.domain.geometry import Geometry
 from service.domain.sequence import Role
 from training.simulate.acquisition import Grid
+from training.simulate.companion import sample
 from training.simulate.examination import Examination
 from training.simulate.gradient_echo import Box, Spins
 from training.simulate.grids import axial_grid
@@ -116,7 +117,7 @@ def healthy_spins(exam: Examination, grid: Grid) -> Spins:
     field = dipole_field(torch.from_numpy(ppm).to(device), fine.spacing, exam.b0_direction)
     del ppm
     field += exam.poses[Role.SUSC].sample(exam.field_ppm, exam.patient.head.geometry, fine)
-    signal, decay = (_on_fine(exam, voxels, fine) for voxels in _tissue_maps(exam))
+    signal, decay = (sample(exam, Role.SUSC, m, fine) for m in _tissue_maps(exam))
     for body in bodies:
         body.painted.blend(signal, body.signal)
         body.painted.blend(decay, blood_r2star_per_ms(body.ppm, b0))
@@ -133,12 +134,6 @@ def _tissue_maps(exam: Examination) -> tuple[Float32, Float32]:
     )
     iron = np.float32(RELAXIVITY_HZ_PER_PPM * b0 / 3 / 1000) * head.iron_ppm
     return signal, weighted / np.maximum(signal, 1e-6) + iron
-
-
-def _on_fine(exam: Examination, voxels: Float32, fine: Geometry) -> Float32:
-    source = torch.from_numpy(voxels).to(exam.device)
-    sampled = exam.poses[Role.SUSC].sample(source, exam.patient.head.geometry, fine)
-    return np.asarray(sampled.cpu().numpy())
 
 
 def _bodies(tube: Tube | None, fine: Geometry, signal: float, ppm: float) -> list[Body]:
