@@ -4,7 +4,6 @@
 image in it is simulated.
 """
 
-import io
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,6 @@ import numpy.typing as npt
 import typer
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from PIL import Image
 
 from service.domain.geometry import Geometry
 from service.domain.sequence import Role
@@ -118,10 +116,7 @@ def main(
     )
     figure.tight_layout(rect=(0, 0, 1, 0.97))
     out.parent.mkdir(parents=True, exist_ok=True)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=60)
-    # Grey images with two colours: a palette is a third of the size.
-    Image.open(drawn).convert("RGB").quantize(128).save(out, optimize=True)
+    figure.savefig(out, dpi=60)
 
 
 if __name__ == "__main__":
