@@ -22,6 +22,7 @@ from rich.progress import track
 from benchmarks.simulator_measures import (
     Mask,
     adc_ratio,
+    dark_section,
     microbleed_volumes,
     phase_sign,
     reader_finds,
@@ -32,6 +33,7 @@ from service.domain.geometry import Geometry
 from training.simulate.case import is_visible
 from training.simulate.examination import draw_examination
 from training.simulate.examine import Options, find_heads
+from training.simulate.memory import keep_freed_memory
 from training.simulate.painting import paint
 from training.simulate.patient import Patient, draw_patient
 from training.simulate.site import Composition, Site, load_sites
@@ -88,6 +90,7 @@ def measure_site(patient: Patient, site: Site) -> Row:
         "lumen_mm3": float(images.lumen.sum() * grid.voxel_volume),
         "svs_mm3": float(images.svs.sum() * grid.voxel_volume),
         "visible": is_visible(images.lumen, images.svs),
+        "dark_section": dark_section(exam, images, piece.tube),
         "svs_width_mm": width_across(images.svs, piece.tube, grid),
         "found": [pair[0] for pair in found],
         "clot_phase": phase_sign(exam, images, piece.tube),
@@ -127,7 +130,8 @@ def main(
 ) -> None:
     """Measure, print the table, and write it with every row behind it."""
     rows: list[Row] = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=keep_freed_memory) as pool:
         futures = [
             pool.submit(measure_patient, FIRST_SEED + i, anatomies, VOLUMETRIC[i % len(VOLUMETRIC)])
             for i in range(cases // 2)

@@ -1,8 +1,8 @@
 """How long one simulated case takes on one core, and how much memory.
 
 ``python -m benchmarks.simulator_speed --seeds 2`` simulates complete cases of every site, one after
-the other in this process on one thread, and prints a table in Markdown. Loading the head, once a
-process, is not counted.
+the other in this process on one thread, and prints a table in Markdown. The process is set up as
+those of ``thrombolens simulate`` are; loading the head, once a process, is not counted.
 """
 
 import resource
@@ -13,11 +13,13 @@ import typer
 
 from training.simulate.anatomy import load_mni
 from training.simulate.examine import Options, simulate_case
+from training.simulate.memory import keep_freed_memory
 from training.simulate.site import load_sites
 
 
 def main(seeds: Annotated[int, typer.Option(min=1, help="Patients at every site.")] = 2) -> None:
     """Measure and print."""
+    keep_freed_memory()
     load_mni()
     options = Options(with_clot=True, complete=True, device="cpu")
     typer.echo("| site | seconds a case | peak of the process, GB |\n|---|---|---|")

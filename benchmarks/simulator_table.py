@@ -140,7 +140,7 @@ def _shape(spatial: list[Row]) -> list[Line]:
         [row for row in spatial if row["occlusion"] == site] for site in ("M1", "ICA", "BA")
     )
     bloom = {
-        name: [row["svs_mm3"] / row["true_mm3"] for row in chosen if row["visible"]]
+        name: [row["dark_section"] for row in chosen if row["visible"]]
         for name, chosen in (("M1", m1), ("BA", basilar))
     }
     return [
@@ -150,7 +150,7 @@ def _shape(spatial: list[Row]) -> list[Line]:
             *(np.median, "mm", 4, 6, "4 to 6; cut-off of cardio-embolism 5.5 (Kang 2017)"),
         ),
         Line(
-            "M1 blooms: visible over true volume, median",
+            "M1 blooms: dark over true cross-section, median",
             bloom["M1"],
             *(np.median, "x", 1.4, 4, "1.4 to 4, closed form across the field"),
         ),

@@ -10,12 +10,11 @@ from training.simulate.acquisition import (
     apply,
     fourier_encode,
     fourier_matrix,
-    interpolation_matrix,
     slice_matrix,
     to_device,
 )
 from training.simulate.gradient_echo import Spins, acquire, difference
-from training.simulate.grids import axial_grid
+from training.simulate.grids import axial_grid, resample_axial
 from training.simulate.labels import block_mean
 from training.simulate.painting import paint
 from training.simulate.physics import (
@@ -272,10 +271,20 @@ def test_slice_profile_is_normalised_and_leaves_the_gap_out() -> None:
     np.testing.assert_allclose(matrix[2, [20, 29]] / matrix[2, 25], 0.5, atol=0.3)
 
 
-def test_interpolation_is_linear_and_zero_beyond() -> None:
-    values = np.array([1.0, 3.0, 2.0])
-    position = np.array([-0.1, 0.0, 0.25, 1.5, 2.0, 2.1])
-    np.testing.assert_allclose(interpolation_matrix(3, position) @ values, [0, 1, 1.5, 2.5, 2, 0])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_interpolation_is_linear_and_zero_beyond(axis: int) -> None:
+    source = axial_grid((5.0, -3.0, 2.0), (2.0, 2.0, 2.0), (3, 3, 3))
+    voxels = np.moveaxis(np.tile(np.array([1, 3, 2], np.float32), (3, 3, 1)), 2, axis)
+    # From half a millimetre before the first sample, every millimetre.
+    spacing = [2.0, 2.0, 2.0]
+    spacing[axis] = 1.0
+    origin = np.array([5.0, -3.0, 2.0])
+    origin[2 - axis] -= 0.5
+    shape = [3, 3, 3]
+    shape[axis] = 7
+    target = axial_grid(origin, (spacing[0], spacing[1], spacing[2]), tuple(shape))
+    found = np.moveaxis(resample_axial(voxels, source, target), axis, 2)
+    np.testing.assert_allclose(found, np.tile([0, 1.5, 2.5, 2.75, 2.25, 0, 0], (3, 3, 1)))
 
 
 def test_matrices_apply_to_their_own_axis() -> None:

@@ -2,8 +2,8 @@
 
 An object on a fine grid becomes an image by a linear map that separates by axis: Fourier encoding
 keeps the low spatial frequencies (its point-spread function is a sinc, so edges ring), slice
-selection averages over a profile, and interpolation brings a map from one grid to another. Each is
-a real matrix (samples out, samples in), applied with one matrix product.
+selection averages over a profile. Each is a real matrix (samples out, samples in), applied with one
+matrix product.
 """
 
 from dataclasses import dataclass
@@ -87,17 +87,6 @@ def slice_matrix(count: int, factor: int, thickness_share: float) -> Float64:
     return np.asarray(profile / profile.sum(axis=1, keepdims=True))
 
 
-def interpolation_matrix(source: int, position: Float64) -> Float64:
-    """Return (len(position), source): linear interpolation at fractional indices, 0 beyond."""
-    matrix = np.zeros((len(position), source))
-    inside = (position >= 0) & (position <= source - 1)
-    low = np.clip(np.floor(position).astype(int), 0, max(source - 2, 0))
-    rows = np.flatnonzero(inside)
-    matrix[rows, low[rows]] = 1 - (position - low)[rows]
-    matrix[rows, np.minimum(low + 1, source - 1)[rows]] += (position - low)[rows]
-    return matrix
-
-
 def apply(matrices: Matrices, voxels: torch.Tensor) -> torch.Tensor:
     """Apply one matrix along each axis of (slice, row, column)."""
     first, second, third = matrices
@@ -158,16 +147,3 @@ def to_device(matrices: tuple[Float64, Float64, Float64], device: torch.device) 
         torch.from_numpy(matrix.astype(np.float32)).to(device) for matrix in matrices
     )
     return first, second, third
-
-
-def between(source: Geometry, target: Geometry, device: torch.device) -> Matrices:
-    """Return the matrices of linear interpolation from one axial grid to another."""
-    start = source.to_index(target.origin)
-    step = np.array(target.spacing) / np.array(source.spacing)
-    first, second, third = (
-        interpolation_matrix(
-            source.shape[axis], start[axis] + step[axis] * np.arange(target.shape[axis])
-        )
-        for axis in range(3)
-    )
-    return to_device((first, second, third), device)

@@ -109,7 +109,7 @@ def _read_atlas(path: Path, geometry: Geometry) -> Float32:
     last = apply_affine(image.affine, np.array(image.shape) - 1)
     origin = np.array([-last[0], -last[1], image.affine[2, 3]])
     source = axial_grid(origin, (1.0, 1.0, 1.0), array.shape)
-    return resample_axial(array.astype(np.float32), source, geometry, np.zeros(3))
+    return resample_axial(array.astype(np.float32), source, geometry)
 
 
 def _deblurred(grey: Float32, white: Float32) -> tuple[Float32, Float32]:

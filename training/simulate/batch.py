@@ -11,6 +11,7 @@ from pathlib import Path
 from training.simulate.case import SIMULATOR_VERSION, Case
 from training.simulate.dicom.study import write_dicom
 from training.simulate.formats import Format, Style
+from training.simulate.memory import keep_freed_memory
 from training.simulate.nifti import subject, write_bids, write_truth
 from training.simulate.site import OptionError, Site
 
@@ -147,7 +148,8 @@ def run(recipe: Recipe, wanted: Sequence[Order], processes: int) -> Iterator[Out
 
     A case that fails leaves the others alone.
     """
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=keep_freed_memory) as pool:
         pending = {pool.submit(recipe.make, order): order for order in wanted}
         for future in as_completed(pending):
             problem = future.exception()

@@ -62,9 +62,9 @@ def acquire(
     fine, device = spins.signal.shape[0], spins.signal.device
     along = grid.slices(device)
     images = torch.zeros((len(echo_times_ms), slices, rows, columns, 2), device=device)
+    lines = torch.empty((len(echo_times_ms), BLOCK, rows, columns, 2), device=device)
     for start in range(0, fine, BLOCK):
         block = range(start, min(start + BLOCK, fine))
-        lines = torch.empty((len(echo_times_ms), len(block), rows, columns, 2), device=device)
         for first in block[::CHUNK]:
             part = slice(first, min(first + CHUNK, block.stop))
             here = slice(part.start - start, part.stop - start)
@@ -73,7 +73,7 @@ def acquire(
                 lines[number, here] = torch.view_as_real(encoded)
         weights = along[:, block.start : block.stop]
         for image, encoded in zip(images, lines, strict=True):
-            image.view(slices, -1).addmm_(weights, encoded.view(len(block), -1))
+            image.view(slices, -1).addmm_(weights, encoded[: len(block)].view(len(block), -1))
     return tuple(torch.view_as_complex(image) for image in images)
 
 

@@ -160,7 +160,7 @@ def _anatomy_index(anatomy: Anatomy, warp: Warp, geometry: Geometry) -> Float32:
     sparse = axial_grid(geometry.origin, (float(WARP_STEP_MM),) * 3, counts)
     points = warp.to_anatomy(sparse.to_lps(np.moveaxis(np.indices(counts), 0, -1)))
     nodes = np.moveaxis(anatomy.geometry.to_index(points), -1, 0).astype(np.float32)
-    return np.stack([resample_axial(part, sparse, geometry, np.zeros(3)) for part in nodes])
+    return np.stack([resample_axial(part, sparse, geometry) for part in nodes])
 
 
 def _sample(stack: torch.Tensor, index: Float32) -> Float32:

@@ -62,7 +62,12 @@ def tissue_around(image: Float32, spacing: tuple[float, float, float]) -> Float3
 
 
 def visible_mask(
-    shown: Float32, healthy: Float32, lumen: Mask, spacing: tuple[float, float, float]
+    shown: Float32,
+    healthy: Float32,
+    lumen: Mask,
+    spacing: tuple[float, float, float],
+    *,
+    dark_ratio: float = DARK_RATIO,
 ) -> Mask:
     """Return the dark region that a thrombus causes, connected to its lumen: the label ``svs``.
 
@@ -74,11 +79,13 @@ def visible_mask(
         The true thrombus.
     spacing : (float, float, float)
         mm along (slice, row, column).
+    dark_ratio : float
+        Dark is what lies below this share of the tissue around.
     """
     if not lumen.any():
         return np.zeros(lumen.shape, bool)
     around = tissue_around(healthy, spacing)
-    dark = (shown < DARK_RATIO * around) & (shown < CAUSED_RATIO * healthy)
+    dark = (shown < dark_ratio * around) & (shown < CAUSED_RATIO * healthy)
     near = ndimage.binary_dilation(lumen)
     labels, _ = ndimage.label(dark, structure=np.ones((3, 3, 3)))
     touching = np.unique(labels[near & dark])

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from service.domain.geometry import Geometry
-from training.simulate.acquisition import apply, between
+from training.simulate.grids import resample
 
 Float64 = npt.NDArray[np.float64]
 
@@ -79,7 +79,7 @@ class Pose:
                 spacing=target.spacing,
                 shape=target.shape,
             )
-            return apply(between(source, moved, voxels.device), voxels)
+            return resample(voxels, source, moved)
         return self._sample_turned(voxels, source, target)
 
     def _sample_turned(
@@ -94,8 +94,10 @@ class Pose:
         scale = 2 / (np.array(source.shape) - 1)
         counts = [torch.arange(n, device=voxels.device, dtype=torch.float32) for n in target.shape]
         rows, columns = counts[1][None, :, None], counts[2][None, None, :]
-        parts = []
-        for slices in torch.split(counts[0], CHUNK):
+        sampled = torch.empty(target.shape, device=voxels.device)
+        for first in range(0, target.shape[0], CHUNK):
+            part = slice(first, first + CHUNK)
+            slices = counts[0][part]
             index = [
                 (
                     float(start[axis])
@@ -108,11 +110,10 @@ class Pose:
                 for axis in (2, 1, 0)
             ]
             where = torch.stack(index, dim=-1)
-            sampled = torch.nn.functional.grid_sample(
+            sampled[part] = torch.nn.functional.grid_sample(
                 voxels[None, None], where[None], align_corners=True
-            )
-            parts.append(sampled[0, 0])
-        return torch.cat(parts)
+            )[0, 0]
+        return sampled
 
 
 def draw_pose(centre: Float64, rng: np.random.Generator) -> Pose:

@@ -4,6 +4,8 @@ Arrays are torch tensors (slice, row, column), float32 unless said otherwise, on
 case is simulated on.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
@@ -17,6 +19,8 @@ Float64 = npt.NDArray[np.float64]
 # Full width at half maximum of the low-pass filter behind a phase image, in samples of k-space
 # (homodyne filter of SWI products: 64 of 256 or more).
 PHASE_FILTER_PX = 64.0
+# Planes, or rows through all planes, transformed at once.
+CHUNK = 8
 
 
 def dipole_field(
@@ -42,47 +46,70 @@ def dipole_field(
         Zeros added along each axis before the transform, as a share of its length: keeps the
         periodic images away.
     """
-    shape = susceptibility.shape
+    shape, device = susceptibility.shape, susceptibility.device
     padded = [scipy.fft.next_fast_len(int(np.ceil(n * (1 + margin))), real=True) for n in shape]
-    spectrum = torch.fft.rfftn(susceptibility, s=padded)
-    spectrum *= _dipole_kernel(padded, spacing, b0_direction, susceptibility.device)
-    field = torch.fft.irfftn(spectrum, s=padded)
-    return field[: shape[0], : shape[1], : shape[2]].contiguous()
+    in_plane = padded[1:]
+    # Plane by plane, and along the slices in bundles of rows: what is worked on stays in the cache.
+    half = torch.zeros((*padded[:2], padded[2] // 2 + 1), dtype=torch.complex64, device=device)
+    planes = [slice(start, start + CHUNK) for start in range(0, shape[0], CHUNK)]
+    for part in planes:
+        half[: shape[0]][part] = torch.fft.rfft2(susceptibility[part], s=in_plane)
+    for start in range(0, padded[1], CHUNK):
+        rows = slice(start, start + CHUNK)
+        spectrum = torch.fft.fft(half[:, rows], dim=0)
+        spectrum *= _dipole_kernel(padded, rows, spacing, b0_direction, device)
+        half[:, rows] = torch.fft.ifft(spectrum, dim=0)
+    field = torch.empty(shape, device=device)
+    for part in planes:
+        whole = torch.fft.irfft2(half[: shape[0]][part], s=in_plane)
+        field[part] = whole[:, : shape[1], : shape[2]]
+    return field
 
 
 def _dipole_kernel(
-    shape: list[int], spacing: tuple[float, float, float], b0: Float64, device: torch.device
+    shape: list[int],
+    rows: slice,
+    spacing: tuple[float, float, float],
+    b0: Float64,
+    device: torch.device,
 ) -> torch.Tensor:
-    """Return 1/3 - (k.b)^2/k^2 on the half spectrum of a real transform, 0 at its middle."""
+    """Return 1/3 - (k.b)^2/k^2 in some rows of the half spectrum of a real transform of a shape.
+
+    0 at its middle.
+    """
+    parts = (slice(None), rows, slice(shape[2] // 2 + 1))
     steps = [np.fft.fftfreq(n, mm) for n, mm in zip(shape, spacing, strict=True)]
-    steps[2] = np.abs(steps[2][: shape[2] // 2 + 1])
-    z, y, x = (_along_axis(step, axis, device) for axis, step in enumerate(steps))
     # The highest frequency of an even count has both signs: products of axes cancel there.
-    for step, count in zip(steps, shape, strict=True):
-        if count % 2 == 0:
-            step[count // 2] = 0
-    w, v, u = (_along_axis(step, axis, device) for axis, step in enumerate(steps))
-    along = w * float(b0[0]) + v * float(b0[1]) + u * float(b0[2])
-    kernel = along.square_()
+    signed = [
+        np.where(np.arange(n) * 2 == n, 0, step) for n, step in zip(shape, steps, strict=True)
+    ]
+    # The map is linear between its samples. Taken as points, oblique fields would ring, because the
+    # kernel breaks off at the highest frequencies.
+    smooth = [np.sinc(np.fft.fftfreq(n)) ** 2 for n in shape]
+    along = [_along_axes(values, parts, device) for values in (steps, signed, smooth)]
+    (z, y, x), (w, v, u), (first, second, third) = along
+    kernel = (w * float(b0[0]) + v * float(b0[1]) + u * float(b0[2])).square_()
     kernel += (z * z - w * w) * float(b0[0] ** 2)
     kernel += (y * y - v * v) * float(b0[1] ** 2)
     kernel += (x * x - u * u) * float(b0[2] ** 2)
     squared = z * z + y * y + x * x
-    squared[0, 0, 0] = 1
-    kernel.div_(squared).neg_().add_(1 / 3)
-    kernel[0, 0, 0] = 0
-    # The map is linear between its samples. Taken as points, oblique fields would ring, because the
-    # kernel breaks off at the highest frequencies.
-    for axis, count in enumerate(shape):
-        frequency = np.abs(np.fft.fftfreq(count))[: kernel.shape[axis]]
-        kernel *= _along_axis(np.sinc(frequency) ** 2, axis, device)
-    return kernel
+    middle = squared == 0
+    kernel.div_(squared).neg_().add_(1 / 3).masked_fill_(middle, 0)
+    return kernel * (first * second) * third
 
 
-def _along_axis(values: npt.NDArray[np.floating], axis: int, device: torch.device) -> torch.Tensor:
-    shape = [1, 1, 1]
-    shape[axis] = len(values)
-    return torch.from_numpy(values.astype(np.float32)).to(device).reshape(shape)
+def _along_axes(
+    values: Sequence[npt.NDArray[np.floating]],
+    parts: tuple[slice, slice, slice],
+    device: torch.device,
+) -> tuple[torch.Tensor, ...]:
+    """Shape a part of the values along each axis so that they broadcast over the volume."""
+    tensors = []
+    for axis, (along, part) in enumerate(zip(values, parts, strict=True)):
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        tensors.append(torch.from_numpy(along[part].astype(np.float32)).to(device).reshape(shape))
+    return tuple(tensors)
 
 
 def larmor_rad_per_ms(field_strength_t: float) -> float:

@@ -11,7 +11,7 @@ from service.domain.sequence import Role
 from training.simulate.acquisition import Grid
 from training.simulate.examination import Examination
 from training.simulate.gradient_echo import Spins, acquire, difference
-from training.simulate.labels import lumen_mask, visible_mask
+from training.simulate.labels import DARK_RATIO, lumen_mask, visible_mask
 from training.simulate.motion import Restlessness, draw_restlessness
 from training.simulate.physics import complex_noise, high_pass_phase, phase_mask
 from training.simulate.scene import (
@@ -26,6 +26,7 @@ from training.simulate.shading import Shading, draw_shading
 from training.simulate.site import Composition
 from training.simulate.tissue import TISSUES, at_field
 
+Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Images = tuple[torch.Tensor, ...]
 
@@ -107,13 +108,17 @@ class CleanImages:
     svs: Mask
 
 
-def clean_images(exam: Examination, grid: Grid, mask_sign: int) -> CleanImages:
+def clean_images(
+    exam: Examination, grid: Grid, mask_sign: int, *, dark_ratio: float = DARK_RATIO
+) -> CleanImages:
     """Render an ideal acquisition.
 
     Parameters
     ----------
     mask_sign : int
         Sign of the phase that the SWI mask darkens: the label ``svs`` depends on it.
+    dark_ratio : float
+        What ``svs`` takes for dark, as a share of the tissue around.
     """
     spins = healthy_spins(exam, grid)
     maps = clot_maps(exam, grid)
@@ -130,22 +135,30 @@ def clean_images(exam: Examination, grid: Grid, mask_sign: int) -> CleanImages:
         whole[maps.box] = part
     shown = _echoes(exam, spins, grid)
     del spins
-    return CleanImages(shown, *_labels(exam, grid, shown, maps, (before, after), mask_sign))
+    seen, unseen = _shown_and_healthy(exam, grid, shown, maps, (before, after), mask_sign)
+    lumen, slices = lumen_mask(maps, grid), _slices(maps, grid)
+    svs = nothing.copy()
+    svs[slices] = visible_mask(
+        seen, unseen, lumen[slices], grid.geometry.spacing, dark_ratio=dark_ratio
+    )
+    return CleanImages(shown, lumen, svs)
 
 
-def _labels(
+def _slices(maps: ClotMaps, grid: Grid) -> slice:
+    """Return the slices of the thrombus's box: only they differ from those without it."""
+    return slice(maps.box[0].start // grid.factor[0], maps.box[0].stop // grid.factor[0])
+
+
+def _shown_and_healthy(
     exam: Examination,
     grid: Grid,
     shown: Images,
     maps: ClotMaps,
     change: tuple[Spins, Spins],
     mask_sign: int,
-) -> tuple[Mask, Mask]:
-    """Return the lumen, and what differs from the same image without the thrombus.
-
-    Only the slices of its box can differ.
-    """
-    slices = slice(maps.box[0].start // grid.factor[0], maps.box[0].stop // grid.factor[0])
+) -> tuple[Float32, Float32]:
+    """Return what the site stores of the thrombus's slices, with and without the thrombus."""
+    slices = _slices(maps, grid)
     first, second, third = (
         matrix[:, part] for matrix, part in zip(grid.encoding(exam.device), maps.box, strict=True)
     )
@@ -156,10 +169,7 @@ def _labels(
     seen, unseen = (
         compose(protocol.composition, images, mask_sign).cpu().numpy() for images in (here, without)
     )
-    lumen = lumen_mask(maps, grid)
-    svs = np.zeros(lumen.shape, bool)
-    svs[slices] = visible_mask(seen, unseen, lumen[slices], grid.geometry.spacing)
-    return lumen, svs
+    return seen, unseen
 
 
 def _echoes(exam: Examination, spins: Spins, grid: Grid) -> Images:

@@ -67,11 +67,10 @@ def draw_infarct(
         fraction = _unrelated(grid, tissue, noise, rng)
     core = float(rng.uniform(*ADC_RATIO))
     ratio = _patchy(_smooth_noise(grid.shape, 1.2, rng), core)
-    zero = np.zeros(3)
-    spread = resample_axial(fraction, grid, head.geometry, zero)
+    spread = resample_axial(fraction, grid, head.geometry)
     return Infarct(
         fraction=spread * np.clip(head.tissues["grey"] + head.tissues["white"], 0, 1),
-        adc_ratio=resample_axial(ratio, grid, head.geometry, zero),
+        adc_ratio=resample_axial(ratio, grid, head.geometry),
         related=clot is not None,
         core_ratio=core,
         onset_hours=float(rng.uniform(0.8, 8)),
@@ -83,7 +82,7 @@ def _coarse(head: Head) -> tuple[Geometry, Float32]:
     counts = tuple(int(n // COARSE_MM) + 2 for n in head.geometry.shape)
     grid = axial_grid(head.geometry.origin, (COARSE_MM,) * 3, counts)
     brain = head.tissues["grey"] + head.tissues["white"]
-    return grid, resample_axial(brain, head.geometry, grid, np.zeros(3))
+    return grid, resample_axial(brain, head.geometry, grid)
 
 
 def _smooth_noise(shape: tuple[int, int, int], width: float, rng: np.random.Generator) -> Float32:
