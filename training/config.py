@@ -1,16 +1,49 @@
 """Typed configuration of a training run, read from TOML.
 
 Every file under ``training/configs`` states in ``[expected]`` what the run should reach and what
-it costs; ``training.evaluate`` measures the former.
+it costs; ``training.evaluate`` measures the former. A file may name another one as its ``base``,
+whose values it changes: what differs between two runs is then what stands in it.
 """
 
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from training.architectures import AnyNetworkConfig
 from training.network import NetworkConfig
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+BASE = "base"
+
+
+class ConfigError(ValueError):
+    """A configuration file is wrong; whoever wrote it can mend it."""
+
+
+class Course(StrEnum):
+    """How something changes over a training; see ``training.modality_dropout.along``."""
+
+    CONSTANT = "constant"
+    STAIRCASE = "staircase"
+    LINEAR = "linear"
+    REVERSED = "reversed"
+    SHUFFLED = "shuffled"
+
+
+class Event(StrEnum):
+    """Which sequences are hit together.
+
+    ``independent``: each by itself. ``subset``: a uniform number of them, and each set of that size
+    alike (ModDrop).
+    """
+
+    INDEPENDENT = "independent"
+    SUBSET = "subset"
 
 
 @dataclass(frozen=True)
@@ -20,13 +53,28 @@ class DropoutConfig:
     Attributes
     ----------
     rate : float
-        Probability that a present sequence is hit.
+        Probability that a present sequence is hit, or that a sample is, if ``event`` is ``subset``.
+        0 is no dropout.
+    event : Event
+    degree_course : Course
+        Of how much of a hit sequence is taken; ``constant`` takes all of it from the beginning.
+    rate_course : Course
+        Of the share of ``rate`` that is in force.
     noise : float
         Standard deviation of the gain of a hit sequence.
     """
 
-    rate: float = 0.3
-    noise: float = 0.1
+    __pydantic_config__ = STRICT
+
+    rate: Annotated[float, Field(ge=0, le=1)] = 0.3
+    event: Event = Event.INDEPENDENT
+    degree_course: Course = Course.STAIRCASE
+    rate_course: Course = Course.CONSTANT
+    noise: Annotated[float, Field(ge=0)] = 0.1
+
+    def __post_init__(self) -> None:
+        if self.event is Event.INDEPENDENT and self.rate >= 1:
+            raise ValueError(f"rate {self.rate} would hit every sequence; it must be below 1")
 
 
 @dataclass(frozen=True)
@@ -36,7 +84,7 @@ class TrainConfig:
     Attributes
     ----------
     cohort : Path
-        Folder written by ``training.make_cohort``.
+        Folder written by ``training.make_cohort`` or ``training.prepare_cohort``.
     output : Path
         Folder of checkpoint and log.
     seed : int
@@ -45,6 +93,7 @@ class TrainConfig:
     slabs : tuple of (int, int, int)
         Sizes (slice, row, column) drawn in turn; 0 rows and columns mean the whole plane.
     batch : int
+        Slabs of a step, on every device.
     learning_rate, weight_decay : float
     warmup_steps : int
     gradient_clip : float
@@ -52,53 +101,78 @@ class TrainConfig:
     ema : float
         Decay of the averaged weights, which are the ones released.
     checkpoint_steps : int
-    threads : int
-        Of torch.
+    threads, loaders : int
+        Of torch, and of what draws the slabs beside it.
+    bfloat16 : bool
+        Whether convolutions are computed in bfloat16.
     initial : Path, optional
         weights.pt of a released model to start from, instead of drawn weights; for training on.
     expected : mapping
         Metric and cost, for people.
     """
 
+    __pydantic_config__ = STRICT
+
     cohort: Path
     output: Path
-    seed: int
-    steps: int
-    slabs: tuple[tuple[int, int, int], ...]
-    batch: int = 1
-    learning_rate: float = 1e-3
-    weight_decay: float = 3e-5
-    warmup_steps: int = 100
-    gradient_clip: float = 1.0
-    ema: float = 0.995
-    checkpoint_steps: int = 100
-    threads: int = 2
+    seed: Annotated[int, Field(ge=0)]
+    steps: Annotated[int, Field(gt=0)]
+    slabs: Annotated[tuple[tuple[int, int, int], ...], Field(min_length=1)]
+    batch: Annotated[int, Field(gt=0)] = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 3e-5
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    checkpoint_steps: Annotated[int, Field(gt=0)] = 100
+    threads: Annotated[int, Field(gt=0)] = 2
+    loaders: Annotated[int, Field(gt=0)] = 1
     bfloat16: bool = True
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: AnyNetworkConfig = field(default_factory=NetworkConfig)
     initial: Path | None = None
     expected: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a TOML file; relative folders are relative to the working directory.
+        """Read a TOML file; folders of a run are relative to the working directory.
 
         Raises
         ------
-        TypeError
-            If a key is unknown or missing.
+        ConfigError
+            If a file is missing or no TOML, or a key is unknown, missing or out of its range.
         """
+        values = _with_base(path, ())
+        values.setdefault("network", {}).setdefault("kind", "upattllstm")
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as exc:
+            wrong = "; ".join(
+                f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+                for error in exc.errors()
+            )
+            raise ConfigError(f"{path}: {wrong}") from exc
+
+
+def _with_base(path: Path, outer: tuple[Path, ...]) -> dict[str, Any]:
+    """Return the values of a file over those of its base, table by table."""
+    if path.resolve() in outer:
+        raise ConfigError(f"{path} is its own base")
+    try:
         values = tomllib.loads(path.read_text())
-        network = dict(values.pop("network", {}))
-        initial = values.pop("initial", None)
-        if "channels" in network:
-            network["channels"] = tuple(network["channels"])
-        return cls(
-            cohort=Path(values.pop("cohort")),
-            output=Path(values.pop("output")),
-            slabs=tuple((s, r, c) for s, r, c in values.pop("slabs")),
-            dropout=DropoutConfig(**values.pop("dropout", {})),
-            network=NetworkConfig(**network),
-            initial=Path(initial) if initial else None,
-            **values,
-        )
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigError(f"{path} cannot be read: {exc}") from exc
+    if BASE not in values:
+        return values
+    base = _with_base(path.parent / str(values.pop(BASE)), (*outer, path.resolve()))
+    return _merged(base, values)
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        # Another kind of network has keys of its own.
+        replaced = both and value.get("kind", merged[key].get("kind")) != merged[key].get("kind")
+        merged[key] = _merged(merged[key], value) if both and not replaced else value
+    return merged

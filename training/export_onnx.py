@@ -19,6 +19,7 @@ import typer
 from torch.export import Dim
 
 from service.domain.model_spec import InputSpec, ModelSpec
+from training.architectures import AnyNetwork
 from training.network import ServedNetwork, UpAttLLSTM
 from training.weights import averaged_network, save_weights
 
@@ -35,8 +36,30 @@ INTENDED_USE = (
 )
 
 
+class ExportError(ValueError):
+    """The network is none that is served; whoever trains can choose another."""
+
+
 class ParityError(Exception):
     """PyTorch and ONNX Runtime disagree about the exported network."""
+
+
+def servable(network: AnyNetwork) -> UpAttLLSTM:
+    """Return the network if the service can run it, in chunks of slices that give the same answer.
+
+    Raises
+    ------
+    ExportError
+        If it is another architecture, or recurrent behind its decoder levels: there the state that
+        enters a chunk depends on all others.
+    """
+    if not isinstance(network, UpAttLLSTM):
+        raise ExportError(f"a {network.config.kind} is for comparison and is not served")
+    if network.config.recurs_in_decoder:
+        raise ExportError(
+            f"recurrence {network.config.recurrence!r} is not served: choose 'bottleneck' or 'none'"
+        )
+    return network
 
 
 def random_input(
@@ -137,7 +160,7 @@ def main(
 ) -> None:
     """Export the averaged weights; the threshold is set by ``training.choose_threshold``."""
     out.mkdir(parents=True, exist_ok=True)
-    network = averaged_network(checkpoint)
+    network = servable(averaged_network(checkpoint))
     file = out / "model.onnx"
     export(network, file)
     save_weights(network, out / "weights.pt")

@@ -17,6 +17,7 @@ from rich.progress import track
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
 from training.simulate.examine import Options, simulate_case
+from training.simulate.memory import keep_freed_memory
 from training.simulate.site import Site, SiteError, load_sites
 
 SEED_STRIDE = 1_000_000
@@ -43,7 +44,8 @@ def main(
         raise typer.BadParameter(str(exc)) from exc
     out.mkdir(parents=True, exist_ok=True)
     options = Options(complete=True, anatomies=anatomies)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=keep_freed_memory) as pool:
         futures = []
         for index in range(count):
             place = sites[index % len(sites)]

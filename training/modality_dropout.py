@@ -1,28 +1,52 @@
 """Gradual modality dropout: whole sequences are dimmed, and in the end removed, while training.
 
-Each present sequence is hit with a constant probability; what grows over the training is how much
-of a hit sequence is taken, in four equal quarters: 1/4, 1/2, 3/4, all. The last quarter therefore
-trains under the condition of use: a sequence is there or it is not. Equations after the authors'
-published description, with two decisions of ours: at least one present sequence is never hit, and
-the network is told by a presence flag what is left.
+A present sequence is hit with some probability, its rate; a hit one is multiplied by one minus the
+degree, and noise. As the authors have described it, the rate is constant and the degree grows in
+four equal quarters of the training: 1/4, 1/2, 3/4, all. The last quarter then trains under the
+condition of use: a sequence is there or it is not. Other courses of degree and rate, and plain
+dropout of a uniformly drawn subset (ModDrop), are there to be compared with it. Two decisions are
+ours: at least one present sequence is never hit, and what is left can be told to the network by
+flags.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from training.config import DropoutConfig
+from training.config import Course, DropoutConfig, Event
 from training.dataset import Float32, Slab
 
 # A sequence with a smaller gain counts as missing.
 LEAST_GAIN = 0.05
 QUARTERS = 4
+# Where a linear course begins and ends, as shares of the training.
+LINEAR = (0.05, 0.60)
+
+Flags = npt.NDArray[np.bool_]
 
 
-def degree(progress: float) -> float:
-    """Return how much of a hit sequence is taken, for a progress of 0..1."""
+def staircase(progress: float) -> float:
+    """Return 1/4, 1/2, 3/4 and 1 in the four quarters of a progress of 0..1."""
     return min(QUARTERS, max(1, math.floor(progress * QUARTERS) + 1)) / QUARTERS
+
+
+def along(course: Course, progress: float, rng: np.random.Generator) -> float:
+    """Return where a course stands, 0..1, at a progress of 0..1.
+
+    ``shuffled`` draws one of the quarters anew for every sample: over a whole training the same
+    values as ``staircase`` in no order. ``reversed`` has them in the opposite order.
+    """
+    if course is Course.CONSTANT:
+        return 1.0
+    if course is Course.LINEAR:
+        start, end = LINEAR
+        return float(np.clip((progress - start) / (end - start), 0, 1))
+    if course is Course.SHUFFLED:
+        return int(rng.integers(1, QUARTERS + 1)) / QUARTERS
+    climbed = staircase(progress)
+    return climbed if course is Course.STAIRCASE else 1 + 1 / QUARTERS - climbed
 
 
 @dataclass(frozen=True)
@@ -54,15 +78,34 @@ def draw_gains(
         Share of the training that is done, 0..1.
     """
     present = presence > 0
-    hit = present & (rng.random(len(presence)) < config.rate)
-    while present.any() and not (present & ~hit).any():
-        hit = present & (rng.random(len(presence)) < config.rate)
+    hit = _draw_hits(present, config.rate * along(config.rate_course, progress, rng), config, rng)
+    left = 1 - along(config.degree_course, progress, rng)
     noise = config.noise * rng.standard_normal(len(presence))
-    dimmed = np.maximum(0, 1 - degree(progress) + noise)
-    gain = np.where(hit, dimmed, 1.0) * present
+    gain = np.where(hit, np.maximum(0, left + noise), 1.0) * present
     # What counts as missing must look missing.
     gain = np.where(gain > LEAST_GAIN, gain, 0.0)
     return Gains(gain.astype(np.float32), (gain > 0).astype(np.float32))
+
+
+def _draw_hits(
+    present: Flags, rate: float, config: DropoutConfig, rng: np.random.Generator
+) -> Flags:
+    """Draw which present sequences are hit; never all of them."""
+    if config.event is Event.SUBSET:
+        return _draw_subset(present, rate, rng)
+    hit = present & (rng.random(len(present)) < rate)
+    while present.any() and not (present & ~hit).any():
+        hit = present & (rng.random(len(present)) < rate)
+    return hit
+
+
+def _draw_subset(present: Flags, rate: float, rng: np.random.Generator) -> Flags:
+    """Hit a uniform number of the present ones, 0 to all but one, in a share of the samples."""
+    hit = np.zeros_like(present)
+    indices = np.flatnonzero(present)
+    if len(indices) and rng.random() < rate:
+        hit[rng.choice(indices, int(rng.integers(len(indices))), replace=False)] = True
+    return hit
 
 
 def drop_modalities(

@@ -3,18 +3,21 @@
 The paper's code is not public; this is our reading. "Up" is the decoder, "Att" the additive
 attention gates on the skip connections (after Oktay 2018), "LLSTM" a logic LSTM: a convolutional
 LSTM whose cell keeps propositions in 0..1 and combines them by AND, OR and NOT. A plain
-convolutional LSTM is the alternative. The recurrence stands at the bottleneck only, which makes
-inference in chunks exact: everything else sees one slice at a time.
+convolutional LSTM is the alternative. The recurrence runs both ways. It stands at the bottleneck,
+which makes inference in chunks exact because everything else sees one slice at a time, or behind
+every decoder level, where the gates of the next level see what the slices around know, or at both.
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
 CellKind = Literal["logic", "conv"]
+Recurrence = Literal["none", "bottleneck", "decoder", "both"]
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,19 @@ class NetworkConfig:
 
     Attributes
     ----------
+    kind : "upattllstm"
+        Tells configurations of different architectures apart.
     roles : int
-        Input channels of a slice; as many presence maps are added.
+        Input channels of a slice.
+    presence_flags : bool
+        Whether as many constant maps, which say what is there, are added.
     channels : tuple of int
         Of each level, finest first; each level halves rows and columns.
     hidden : int
-        Channels of the recurrent state, each way.
+        Channels of the recurrent state at the bottleneck, each way; behind a decoder level it is
+        half of that level's channels.
+    recurrence : "none", "bottleneck", "decoder" or "both"
+        Where slices learn from each other.
     cell : "logic" or "conv"
     gates : bool
         Whether skips pass attention gates.
@@ -38,9 +48,14 @@ class NetworkConfig:
         Expected share of clot voxels; sets the bias of the heads.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["upattllstm"] = "upattllstm"
     roles: int = 6
+    presence_flags: bool = True
     channels: tuple[int, ...] = (16, 32, 64, 128, 128)
     hidden: int = 64
+    recurrence: Recurrence = "bottleneck"
     cell: CellKind = "logic"
     gates: bool = True
     supervised_levels: int = 3
@@ -50,6 +65,21 @@ class NetworkConfig:
     def divisor(self) -> int:
         """Rows and columns must be multiples of this."""
         return int(2 ** (len(self.channels) - 1))
+
+    @property
+    def inputs(self) -> int:
+        """Channels that enter the first level."""
+        return 2 * self.roles if self.presence_flags else self.roles
+
+    @property
+    def recurs_at_bottleneck(self) -> bool:
+        """Whether there is a recurrent state at the bottleneck."""
+        return self.recurrence in ("bottleneck", "both")
+
+    @property
+    def recurs_in_decoder(self) -> bool:
+        """Whether there are recurrent states behind the decoder levels."""
+        return self.recurrence in ("decoder", "both")
 
 
 class Output(NamedTuple):
@@ -137,10 +167,10 @@ class RecurrentCell(nn.Module):
 class SliceRecurrence(nn.Module):
     """One direction of the recurrence over slices."""
 
-    def __init__(self, channels: int, config: NetworkConfig, *, backward: bool) -> None:
+    def __init__(self, channels: int, hidden: int, cell: CellKind, *, backward: bool) -> None:
         super().__init__()
         self.backward_in_slices = backward
-        self.step = RecurrentCell(channels, config.hidden, config.cell)
+        self.step = RecurrentCell(channels, hidden, cell)
 
     def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Run over (batch, slice, channel, row, column) from ``state``.
@@ -189,11 +219,61 @@ class SliceRecurrence(nn.Module):
         return hidden, memory, outputs
 
 
+class TwoWayRecurrence(nn.Module):
+    """Adds to every slice what the slices below and above know."""
+
+    def __init__(self, channels: int, hidden: int, cell: CellKind) -> None:
+        super().__init__()
+        self.cell = cell
+        self.hidden = hidden
+        self.upwards = SliceRecurrence(channels, hidden, cell, backward=False)
+        self.downwards = SliceRecurrence(channels, hidden, cell, backward=True)
+        self.fuse = nn.Conv2d(2 * hidden, channels, 1)
+
+    def forward(
+        self, features: Tensor, forward_state: Tensor, backward_state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run both ways over (batch, slice, channel, row, column).
+
+        Returns
+        -------
+        Tensor (batch, slice, channel, row, column), and both states after the last slices
+        """
+        up, forward_out = self.upwards(features, forward_state)
+        down, backward_out = self.downwards(features, backward_state)
+        both = torch.cat([up, down], dim=2).flatten(0, 1)
+        if self.cell == "logic":
+            # Propositions in 0..1 become evidence for and against.
+            both = 2 * both - 1
+        known = self.fuse(both).unflatten(0, features.shape[:2])
+        return features + known, forward_out, backward_out
+
+    def from_nothing(self, features: Tensor) -> Tensor:
+        """Run over all slices of a stack, with nothing known beyond them."""
+        batch, _, _, rows, columns = features.shape
+        zero = torch.zeros((batch, 2, self.hidden, rows, columns), device=features.device)
+        fused: Tensor = self(features, zero, zero)[0]
+        return fused
+
+
 def _head(channels: int, prior: float) -> nn.Conv2d:
     """Make a 1x1 convolution to one logit that starts at the prior's."""
     head = nn.Conv2d(channels, 1, 1)
-    head.state_dict()["bias"].fill_(float(torch.logit(torch.tensor(prior))))
+    start_at_prior(head, prior)
     return head
+
+
+def start_at_prior(head: nn.Module, prior: float) -> None:
+    """Set the biases of a head's convolutions so that training starts at the prior."""
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            module.state_dict()["bias"].fill_(float(torch.logit(torch.tensor(prior))))
+
+
+def with_flags(sequences: Tensor, presence: Tensor) -> Tensor:
+    """Add one constant map a role to (batch, slice, role, row, column): what is there."""
+    flags = presence[:, None, :, None, None].expand_as(sequences)
+    return torch.cat([sequences, flags], dim=2)
 
 
 class UpAttLLSTM(nn.Module):
@@ -208,11 +288,10 @@ class UpAttLLSTM(nn.Module):
         super().__init__()
         self.config = config
         widths = config.channels
-        entering = (2 * config.roles, *widths[:-1])
+        entering = (config.inputs, *widths[:-1])
         self.encoder = nn.ModuleList(map(ResidualBlock, entering, widths))
-        self.upwards = SliceRecurrence(widths[-1], config, backward=False)
-        self.downwards = SliceRecurrence(widths[-1], config, backward=True)
-        self.fuse = nn.Conv2d(2 * config.hidden, widths[-1], 1)
+        if config.recurs_at_bottleneck:
+            self.bottleneck = TwoWayRecurrence(widths[-1], config.hidden, config.cell)
         finer, coarser = widths[:-1], widths[1:]
         self.enlarge = nn.ModuleList(
             nn.ConvTranspose2d(wide, narrow, 2, stride=2)
@@ -220,6 +299,10 @@ class UpAttLLSTM(nn.Module):
         )
         self.gates = nn.ModuleList(map(AttentionGate, finer if config.gates else ()))
         self.decoder = nn.ModuleList(ResidualBlock(2 * width, width) for width in finer)
+        self.decoder_recurrence = nn.ModuleList(
+            TwoWayRecurrence(width, width // 2, config.cell)
+            for width in (finer if config.recurs_in_decoder else ())
+        )
         self.heads = nn.ModuleList(
             _head(width, config.prior) for width in finer[: config.supervised_levels]
         )
@@ -248,35 +331,25 @@ class UpAttLLSTM(nn.Module):
         forward_state, backward_state : Tensor (batch, 2, hidden, row / d, column / d), optional
             Entering from below and above; zero if not given.
         """
-        flags = presence[:, None, :, None, None].expand_as(sequences)
-        features = torch.cat([sequences, flags], dim=2).flatten(0, 1)
+        flagged = self.config.presence_flags
+        features = with_flags(sequences, presence) if flagged else sequences
+        features = features.flatten(0, 1)
         skips = []
         for level, block in enumerate(self.encoder):
             features = block(features if level == 0 else functional.max_pool2d(features, 2))
             skips.append(features)
         zero = self.zero_state(sequences)
-        features, up, down = self._recur(
-            _stacked(skips.pop(), sequences),
-            zero if forward_state is None else forward_state,
-            zero if backward_state is None else backward_state,
-        )
-        logits = self._decode(features, skips)
+        up = zero if forward_state is None else forward_state
+        down = zero if backward_state is None else backward_state
+        features = skips.pop()
+        if self.config.recurs_at_bottleneck:
+            stack, up, down = self.bottleneck(_stacked(features, sequences), up, down)
+            features = stack.flatten(0, 1)
+        logits = self._decode(features, skips, sequences)
         stacks = [_stacked(level, sequences).squeeze(2).float() for level in logits]
         return Output(stacks, up, down)
 
-    def _recur(
-        self, bottleneck: Tensor, forward_state: Tensor, backward_state: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Add what the slices below and above know to (batch, slice, channel, row, column)."""
-        up, forward_out = self.upwards(bottleneck, forward_state)
-        down, backward_out = self.downwards(bottleneck, backward_state)
-        both = torch.cat([up, down], dim=2).flatten(0, 1)
-        if self.config.cell == "logic":
-            # Propositions in 0..1 become evidence for and against.
-            both = 2 * both - 1
-        return bottleneck.flatten(0, 1) + self.fuse(both), forward_out, backward_out
-
-    def _decode(self, features: Tensor, skips: list[Tensor]) -> list[Tensor]:
+    def _decode(self, features: Tensor, skips: list[Tensor], sequences: Tensor) -> list[Tensor]:
         logits = []
         for level in reversed(range(len(skips))):
             features = self.enlarge[level](features)
@@ -284,6 +357,9 @@ class UpAttLLSTM(nn.Module):
             if self.config.gates:
                 skip = self.gates[level](skip, features)
             features = self.decoder[level](torch.cat([skip, features], dim=1))
+            if self.config.recurs_in_decoder:
+                recurrence = cast("TwoWayRecurrence", self.decoder_recurrence[level])
+                features = recurrence.from_nothing(_stacked(features, sequences)).flatten(0, 1)
             if level == 0 or (self.training and level < len(self.heads)):
                 logits.append(self.heads[level](features))
         return logits[::-1]

@@ -1,37 +1,46 @@
-"""Train UpAttLLSTM: ``python -m training.train training/configs/RUN.toml [--resume]``.
+"""Train a network: ``python -m training.train training/configs/RUN.toml [--resume]``.
 
-Everything random is drawn from the seed and the number of the step, so that a run that was killed
-and resumed ends with the same weights as one that was not.
+Everything random is drawn from the seed, the number of the step and that of the process, so that a
+run that was killed and resumed ends with the same weights as one that was not. On several GPUs see
+``training.place``. ``tensorboard --logdir OUTPUT`` shows the course.
 """
 
 import json
 import math
-import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from training.architectures import AnyNetwork, build
 from training.augment import augment
 from training.config import TrainConfig
 from training.dataset import PreparedCase, Slab, draw_slab, load_cohort
+from training.journal import Journal
 from training.losses import SegmentationLoss
 from training.modality_dropout import drop_modalities
-from training.network import UpAttLLSTM
+from training.place import ALONE, Place, find_place
 from training.weights import load_weights
+
+Batch = tuple[Tensor, Tensor, Tensor]
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
 # Learning rate at the end, as a share of the highest.
 FINAL_RATE = 0.02
 # What a resumed run may do differently: where and how fast it runs, and how often it is saved.
-FREE_TO_CHANGE = frozenset({"cohort", "output", "threads", "checkpoint_steps", "expected"})
+FREE_TO_CHANGE = frozenset(
+    {"cohort", "output", "threads", "loaders", "checkpoint_steps", "expected"}
+)
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -43,11 +52,10 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
 
-def draw_batch(
-    cases: list[PreparedCase], step: int, config: TrainConfig
-) -> tuple[Tensor, Tensor, Tensor]:
+def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: int = 0) -> Batch:
     """Draw the batch of a step: sequences, presence and target, each with a batch axis."""
-    rng = np.random.default_rng([config.seed, step])
+    # The first process draws what a single one would.
+    rng = np.random.default_rng([config.seed, step, rank] if rank else [config.seed, step])
     slices, rows, columns = config.slabs[step % len(config.slabs)]
     slabs = []
     for _ in range(config.batch):
@@ -59,7 +67,23 @@ def draw_batch(
     return _stack(slabs)
 
 
-def _stack(slabs: list[Slab]) -> tuple[Tensor, Tensor, Tensor]:
+def batches(
+    cases: list[PreparedCase], first: int, config: TrainConfig, rank: int
+) -> Iterator[Batch]:
+    """Yield the batches from a step on, drawn by threads while the network works."""
+    with ThreadPoolExecutor(config.loaders) as pool:
+        waiting = deque(
+            pool.submit(draw_batch, cases, step, config, rank)
+            for step in range(first, min(first + 2 * config.loaders, config.steps))
+        )
+        for step in range(first + len(waiting), config.steps + len(waiting)):
+            batch = waiting.popleft().result()
+            if step < config.steps:
+                waiting.append(pool.submit(draw_batch, cases, step, config, rank))
+            yield batch
+
+
+def _stack(slabs: list[Slab]) -> Batch:
     sequences, presence, target = (
         torch.from_numpy(np.stack([getattr(slab, name) for slab in slabs]))
         for name in ("sequences", "presence", "target")
@@ -74,11 +98,13 @@ class ResumeError(ValueError):
 class Run:
     """The state of a training run: what a checkpoint holds."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, place: Place = ALONE) -> None:
         torch.manual_seed(config.seed)
         self.config = config
+        self.place = place
         self.step = 0
-        self.network = _initial_network(config)
+        self.network = _initial_network(config).to(place.device)
+        self.shared = place.share(self.network)
         ema = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(self.network, multi_avg_fn=ema)
         self.optimizer = torch.optim.AdamW(
@@ -86,21 +112,22 @@ class Run:
         )
         self.loss = SegmentationLoss()
 
-    def advance(self, cases: list[PreparedCase]) -> float:
-        """Make one step and return its loss."""
-        sequences, presence, target = draw_batch(cases, self.step, self.config)
+    def advance(self, batch: Batch) -> dict[str, float]:
+        """Make one step and return its loss, learning rate and norm of the gradient."""
+        sequences, presence, target = (part.to(self.place.device) for part in batch)
+        rate = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step, self.config)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
-            output = self.network(sequences, presence)
+            group["lr"] = rate
+        with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+            output = self.shared(sequences, presence)
         loss = self.loss(output.logits, target)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return float(loss.detach())
+        return {"loss": float(loss.detach()), "learning_rate": rate, "gradient": float(norm)}
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; it replaces the former one only when it is complete."""
@@ -125,7 +152,7 @@ class Run:
         ResumeError
             If it was written under another one, with which the run would be neither.
         """
-        checkpoint = torch.load(path, weights_only=True)
+        checkpoint = torch.load(path, weights_only=True, map_location=self.place.device)
         _check_same(checkpoint["config"], _plain(self.config))
         self.network.load_state_dict(checkpoint["network"])
         self.average.load_state_dict(checkpoint["average"])
@@ -133,8 +160,8 @@ class Run:
         self.step = checkpoint["step"]
 
 
-def _initial_network(config: TrainConfig) -> UpAttLLSTM:
-    network = UpAttLLSTM(config.network)
+def _initial_network(config: TrainConfig) -> AnyNetwork:
+    network = build(config.network)
     if config.initial is not None:
         released = load_weights(config.initial)
         if replace(released.config, prior=config.network.prior) != config.network:
@@ -171,27 +198,19 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
     torch.set_num_threads(config.threads)
     config.output.mkdir(parents=True, exist_ok=True)
     cases = load_cohort(config.cohort)
-    run = Run(config)
-    if resume:
-        run.resume(config.output / CHECKPOINT)
-    started = time.monotonic()
-    bar = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*bar) as progress, (config.output / LOG).open("a") as log:
-        task = progress.add_task("training", total=config.steps, completed=run.step)
-        while run.step < min(config.steps, stop_after or config.steps):
-            loss = run.advance(cases)
-            progress.update(task, completed=run.step, description=f"loss {loss:.3f}")
-            seconds = round(time.monotonic() - started, 1)
-            record = {"step": run.step, "loss": loss, "cases": len(cases), "seconds": seconds}
-            log.write(json.dumps(record) + "\n")
-            if run.step % config.checkpoint_steps == 0 or run.step == config.steps:
-                log.flush()
-                run.save(config.output / CHECKPOINT)
+    with find_place() as place:
+        run = Run(config, place)
+        if resume:
+            run.resume(config.output / CHECKPOINT)
+        last = min(config.steps, stop_after or config.steps)
+        with Journal(config.output, run.step, config.steps, writes=place.leads) as journal:
+            drawn = islice(batches(cases, run.step, config, place.rank), last - run.step)
+            for batch in drawn:
+                journal.note(run.step + 1, run.advance(batch) | {"cases": len(cases)})
+                due = run.step % config.checkpoint_steps == 0 or run.step == config.steps
+                if due and place.leads:
+                    journal.flush()
+                    run.save(config.output / CHECKPOINT)
     return run
 
 

@@ -11,7 +11,7 @@ from service.adapters.model_files import read_spec
 from service.adapters.onnx_predictor import OnnxPredictor
 from service.domain.sequence import Role
 from training.evaluate import predict
-from training.export_onnx import COMPARED_STACKS, TOLERANCE, largest_difference
+from training.export_onnx import COMPARED_STACKS, TOLERANCE, largest_difference, servable
 from training.make_golden import golden_dice, load_golden
 from training.weights import load_weights
 
@@ -32,7 +32,8 @@ def test_torch_and_onnx_agree_on_any_number_of_slices(model: Path) -> None:
     assert [stack[0] for stack in COMPARED_STACKS] == [3, 17, 40]
     assert TOLERANCE == 1e-4
     with torch.random.fork_rng():
-        assert largest_difference(load_weights(model / "weights.pt"), model / "model.onnx") < 1e-4
+        network = servable(load_weights(model / "weights.pt"))
+        assert largest_difference(network, model / "model.onnx") < 1e-4
 
 
 def test_folder_is_complete_and_its_digest_right(model: Path) -> None:

@@ -1,23 +1,116 @@
 """Gradual modality dropout: degree, rate, keep-at-least-one, flags."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import DropoutConfig
-from training.dataset import Slab
-from training.modality_dropout import degree, draw_gains, drop_modalities
+from training.config import Course, DropoutConfig, TrainConfig
+from training.dataset import Float32, Slab
+from training.modality_dropout import along, draw_gains, drop_modalities, staircase
+from training.network import NetworkConfig
 
 ALL = np.ones(6, np.float32)
+ARMS = Path(__file__).parents[2] / "training" / "configs" / "arms"
 
 
 @pytest.mark.parametrize(
     ("progress", "taken"),
     [(0.0, 0.25), (0.24, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0), (0.99, 1.0), (1.0, 1.0)],
 )
-def test_degree_climbs_in_quarters(progress: float, taken: float) -> None:
-    assert degree(progress) == taken
+def test_staircase_climbs_in_quarters(progress: float, taken: float) -> None:
+    assert staircase(progress) == taken
+
+
+@pytest.mark.parametrize(
+    ("course", "values"),
+    [
+        (Course.CONSTANT, [1, 1, 1, 1]),
+        (Course.STAIRCASE, [0.25, 0.5, 0.75, 1]),
+        (Course.REVERSED, [1, 0.75, 0.5, 0.25]),
+    ],
+)
+def test_courses_by_quarter(course: Course, values: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    assert [along(course, at, rng) for at in (0.1, 0.3, 0.6, 0.9)] == values
+
+
+def test_linear_course_rises_from_nothing_to_all_before_the_end() -> None:
+    rng = np.random.default_rng(0)
+    found = [along(Course.LINEAR, at, rng) for at in (0, 0.05, 0.325, 0.6, 0.9)]
+    np.testing.assert_allclose(found, [0, 0, 0.5, 1, 1])
+
+
+def test_shuffled_course_has_the_values_of_the_staircase_at_any_time() -> None:
+    rng = np.random.default_rng(0)
+    for progress in (0.0, 0.5, 1.0):
+        drawn = [along(Course.SHUFFLED, progress, rng) for _ in range(4000)]
+        values, counts = np.unique(drawn, return_counts=True)
+        np.testing.assert_array_equal(values, [0.25, 0.5, 0.75, 1])
+        np.testing.assert_allclose(counts / 4000, 0.25, atol=0.03)
+
+
+def _gains(config: DropoutConfig, progress: float, count: int = 4000) -> Float32:
+    rng = np.random.default_rng(0)
+    return np.array([draw_gains(ALL, progress, config, rng).gain for _ in range(count)])
+
+
+def _arm(name: str) -> DropoutConfig:
+    return TrainConfig.read(ARMS / f"{name}.toml").dropout
+
+
+@pytest.mark.parametrize(
+    ("arm", "hits", "gains"),
+    [
+        # Rate of hits and mean gain of hit sequences in the four quarters.
+        ("a1-plain", [0.3, 0.3, 0.3, 0.3], [0, 0, 0, 0]),
+        ("a2-gradual-degree", [0.3, 0.3, 0.3, 0.3], [0.75, 0.5, 0.25, 0.05]),
+        ("a3-gradual-rate", [0.075, 0.15, 0.225, 0.3], [0, 0, 0, 0]),
+        ("a4-gradual-both", [0.075, 0.15, 0.225, 0.3], [0.75, 0.5, 0.25, 0.05]),
+        ("control-reversed", [0.3, 0.3, 0.3, 0.3], [0.05, 0.25, 0.5, 0.75]),
+        ("control-shuffled", [0.3, 0.3, 0.3, 0.3], [0.38, 0.38, 0.38, 0.38]),
+        ("control-no-noise", [0.3, 0.3, 0.3, 0.3], [0.75, 0.5, 0.25, 0]),
+    ],
+)
+def test_arms_draw_what_they_say(arm: str, hits: list[float], gains: list[float]) -> None:
+    for at, share, gain in zip((0.1, 0.4, 0.6, 0.9), hits, gains, strict=True):
+        drawn = _gains(_arm(arm), at)
+        hit = drawn != 1
+        assert hit.mean() == pytest.approx(share, abs=0.012)
+        assert drawn[hit].mean() == pytest.approx(gain, abs=0.025)
+
+
+def test_arm_without_dropout_changes_nothing() -> None:
+    assert (_gains(_arm("a0-none"), 0.9, 200) == 1).all()
+
+
+def test_plain_arms_take_all_or_nothing() -> None:
+    for arm in ("a1-plain", "a3-gradual-rate", "a5-subset"):
+        assert set(np.unique(_gains(_arm(arm), 0.1))) == {0.0, 1.0}
+
+
+def test_subset_arm_keeps_every_number_of_sequences_alike_often() -> None:
+    kept = (_gains(_arm("a5-subset"), 0.1, 6000) > 0).astype(int)
+    numbers, counts = np.unique(kept.sum(axis=1), return_counts=True)
+    np.testing.assert_array_equal(numbers, [1, 2, 3, 4, 5, 6])
+    np.testing.assert_allclose(counts / 6000, 1 / 6, atol=0.02)
+    # No sequence is preferred.
+    np.testing.assert_allclose(kept.mean(axis=0), 3.5 / 6, atol=0.03)
+
+
+def test_arms_differ_in_dropout_and_flags_alone() -> None:
+    runs = {file.stem: TrainConfig.read(file) for file in sorted(ARMS.glob("*.toml"))}
+    assert {name[:2] for name in runs if name.startswith("a")} == {f"a{n}" for n in range(7)}
+    plain = next(iter(runs.values()))
+    for name, run in runs.items():
+        assert run.output.name == name
+        same = replace(run, dropout=plain.dropout, output=plain.output, network=plain.network)
+        assert same == replace(plain, expected=run.expected), name
+        assert isinstance(run.network, NetworkConfig)
+        assert run.network.presence_flags == (name == "a6-flags")
 
 
 def test_rate_and_gain_at_every_quarter() -> None:

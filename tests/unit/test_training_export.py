@@ -8,13 +8,17 @@ import torch
 
 from tests.unit.test_training_loop import tiny_config
 from training import export_onnx
+from training.architectures import AnyNetworkConfig, build
+from training.baselines import AnisotropicUnetConfig, AttentionUnetConfig
 from training.export_onnx import (
+    ExportError,
     ParityError,
     export,
     largest_difference,
     random_input,
+    servable,
 )
-from training.network import CellKind, NetworkConfig, UpAttLLSTM
+from training.network import CellKind, NetworkConfig, Recurrence, UpAttLLSTM
 from training.train import Run
 from training.weights import averaged_network, load_weights, save_weights
 
@@ -45,6 +49,21 @@ def test_file_is_one_valid_model_with_a_scan(exported: Path) -> None:
     assert list(exported.parent.iterdir()) == [exported]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        NetworkConfig(channels=(4, 8), hidden=4, presence_flags=False),
+        NetworkConfig(channels=(4, 8), hidden=4, recurrence="none"),
+        NetworkConfig(channels=(4, 8), hidden=4, cell="conv", gates=False),
+    ],
+)
+def test_variants_keep_the_served_inputs_and_outputs(config: NetworkConfig, tmp_path: Path) -> None:
+    export(UpAttLLSTM(config).eval(), tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [value.name for value in model.graph.input] == export_onnx.INPUTS
+    assert [value.name for value in model.graph.output] == export_onnx.OUTPUTS
+
+
 def test_runtimes_are_compared_on_incomplete_studies() -> None:
     stack = export_onnx.COMPARED_STACKS[0]
     sequences, presence, *_ = random_input(_tiny(), stack, complete=False)
@@ -57,7 +76,7 @@ def test_runtimes_are_compared_on_incomplete_studies() -> None:
 def test_other_weights_are_noticed(exported: Path) -> None:
     other = _tiny()
     with torch.no_grad():
-        other.fuse.weight += 1.0
+        other.bottleneck.fuse.weight += 1.0
     assert largest_difference(other, exported) > 1e-4
 
 
@@ -82,7 +101,36 @@ def test_weights_come_back(tmp_path: Path) -> None:
 
 def test_checkpoint_gives_the_averaged_weights(tmp_path: Path) -> None:
     run = Run(tiny_config(tmp_path))
-    run.average.module.state_dict()["fuse.weight"].fill_(0.25)
+    run.average.module.state_dict()["bottleneck.fuse.weight"].fill_(0.25)
     run.save(tmp_path / "checkpoint.pt")
-    weight = averaged_network(tmp_path / "checkpoint.pt").fuse.weight
+    weight = averaged_network(tmp_path / "checkpoint.pt").state_dict()["bottleneck.fuse.weight"]
     assert torch.equal(weight, torch.full_like(weight, 0.25))
+
+
+@pytest.mark.parametrize("recurrence", ["decoder", "both"])
+def test_states_that_depend_on_all_other_slices_are_not_exported(recurrence: Recurrence) -> None:
+    network = UpAttLLSTM(NetworkConfig(channels=(4, 8), hidden=4, recurrence=recurrence))
+    with pytest.raises(ExportError, match=f"{recurrence!r} is not served"):
+        servable(network)
+
+
+def test_networks_for_comparison_are_not_exported() -> None:
+    with pytest.raises(ExportError, match="unet_3d is for comparison"):
+        servable(build(AnisotropicUnetConfig("unet_3d", channels=(4, 8, 8), supervised_levels=2)))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        NetworkConfig(channels=(4, 8), hidden=4, recurrence="both", presence_flags=False),
+        AttentionUnetConfig("attention_unet_2d", channels=(4, 8)),
+        AnisotropicUnetConfig("unet_3d", channels=(4, 8, 8), supervised_levels=2),
+    ],
+)
+def test_weights_of_every_architecture_come_back(config: AnyNetworkConfig, tmp_path: Path) -> None:
+    network = build(config)
+    save_weights(network, tmp_path / "weights.pt")
+    again = load_weights(tmp_path / "weights.pt")
+    assert again.config == config
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)

@@ -1,7 +1,10 @@
 """Training: data, loss, schedule, and a killed run that ends like one that was not."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from service.domain.sequence import Role
 from service.stages.preprocess import NetworkInput
+from training.architectures import build
 from training.augment import augment, turn_and_zoom
-from training.config import TrainConfig
+from training.baselines import AnisotropicUnetConfig
+from training.config import ConfigError, TrainConfig
 from training.dataset import PreparedCase, Slab, draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
-from training.network import NetworkConfig, UpAttLLSTM
+from training.network import NetworkConfig
 from training.simulate.grids import axial_grid
-from training.train import ResumeError, Run, learning_rate, train
-from training.weights import save_weights
+from training.train import ResumeError, Run, draw_batch, learning_rate, train
+from training.weights import averaged_network, save_weights
 
 
 def tiny_config(folder: Path) -> TrainConfig:
@@ -95,7 +101,7 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(
 
 def test_a_run_can_start_from_released_weights(cohort: TrainConfig, tmp_path: Path) -> None:
     torch.manual_seed(5)
-    released = UpAttLLSTM(cohort.network)
+    released = build(cohort.network)
     save_weights(released, tmp_path / "weights.pt")
     start = Run(replace(cohort, initial=tmp_path / "weights.pt"))
     for name, tensor in released.state_dict().items():
@@ -250,9 +256,101 @@ def test_coarse_levels_are_compared_with_the_pooled_target() -> None:
 def test_config_file_is_read_and_unknown_keys_are_refused(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "training/configs/first.toml").read_text()
     config = TrainConfig.read(Path(__file__).parents[2] / "training/configs/first.toml")
+    assert isinstance(config.network, NetworkConfig)
     assert config.network.cell == "logic"
     assert set(config.expected) == {"detection", "dice", "cost"}
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("learningrate = 1.0\n" + text)
-    with pytest.raises(TypeError, match="learningrate"):
+    with pytest.raises(ConfigError, match=r"wrong.toml: learningrate: Unexpected"):
         TrainConfig.read(wrong)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("steps = 0", "steps: Input should be greater than 0"),
+        ("[dropout]\nrate = 1.0", "must be below 1"),
+        ("[dropout]\ndegree_course = 'slow'", "dropout.degree_course"),
+        ("[network]\nkind = 'unet_4d'", "unet_4d"),
+        ("[network]\nkind = 'unet_3d'\ncell = 'logic'", r"cell: Unexpected"),
+        ("base = 'other.toml'", "other.toml cannot be read"),
+        ("base = 'changed.toml'", "is its own base"),
+    ],
+)
+def test_wrong_values_are_named(line: str, message: str, tmp_path: Path) -> None:
+    complete = "cohort = 'c'\noutput = 'o'\nseed = 1\nsteps = 5\nslabs = [[1, 8, 8]]\n"
+    (tmp_path / "base.toml").write_text(complete)
+    changed = tmp_path / "changed.toml"
+    changed.write_text(line if line.startswith("base") else f"base = 'base.toml'\n{line}\n")
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.read(changed)
+
+
+def test_file_changes_values_of_its_base_table_by_table(tmp_path: Path) -> None:
+    complete = "cohort = 'c'\noutput = 'o'\nseed = 1\nsteps = 5\nslabs = [[1, 8, 8]]\n"
+    (tmp_path / "base.toml").write_text(
+        complete + "[dropout]\nrate = 0.4\nnoise = 0.2\n[network]\nhidden = 8\n"
+    )
+    (tmp_path / "arms").mkdir()
+    arm = tmp_path / "arms" / "arm.toml"
+    arm.write_text("base = '../base.toml'\nsteps = 7\n[dropout]\nrate = 0.1\n")
+    config = TrainConfig.read(arm)
+    assert (config.steps, config.seed) == (7, 1)
+    assert (config.dropout.rate, config.dropout.noise) == (0.1, 0.2)
+    assert config.network == NetworkConfig(hidden=8)
+    # Another kind of network keeps nothing of the former.
+    arm.write_text("base = '../base.toml'\n[network]\nkind = 'unet_3d'\n")
+    assert TrainConfig.read(arm).network == AnisotropicUnetConfig("unet_3d")
+
+
+def test_loaders_change_nothing_but_the_time(cohort: TrainConfig, tmp_path: Path) -> None:
+    one = train(cohort)
+    three = train(replace(cohort, loaders=3, output=tmp_path / "three"))
+    for name, tensor in one.average.state_dict().items():
+        assert torch.equal(three.average.state_dict()[name], tensor), name
+
+
+def test_course_of_a_run_is_on_tensorboard(cohort: TrainConfig) -> None:
+    train(cohort, stop_after=4)
+    train(cohort, resume=True)
+    curves = EventAccumulator(str(cohort.output / "curves"))
+    curves.Reload()
+    noted = {event.step: event.value for event in curves.Scalars("loss")}
+    assert list(noted) == [1, 2, 3, 4, 5, 6]
+    assert noted[6] == pytest.approx(_log(cohort)[-1]["loss"])
+
+
+def test_two_processes_of_torchrun_end_with_the_same_weights(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path)
+    config.cohort.mkdir()
+    for seed in range(2):
+        save(_case(seed), config.cohort / f"{seed:04d}")
+    file = tmp_path / "run.toml"
+    file.write_text(
+        f"cohort = '{config.cohort}'\noutput = '{config.output}'\nseed = 3\nsteps = 4\n"
+        "slabs = [[3, 16, 16]]\nthreads = 1\nbfloat16 = false\ncheckpoint_steps = 2\n"
+        "[network]\nchannels = [4, 8]\nhidden = 4\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*command, "-m", "training.train", str(file)], env=environment, check=True, timeout=240
+    )
+    together = averaged_network(config.output / "checkpoint.pt").state_dict()
+    # Gradients are averaged: two processes end where one does with the slabs of both.
+    alone = _train_on_both(TrainConfig.read(file))
+    for name, tensor in alone.items():
+        torch.testing.assert_close(together[name], tensor, atol=1e-5, rtol=1e-4)
+    assert [record["step"] for record in _log(config)] == [1, 2, 3, 4]
+
+
+def _train_on_both(config: TrainConfig) -> dict[str, torch.Tensor]:
+    """Train in one process on the slabs of two."""
+    torch.set_num_threads(1)
+    cases = load_cohort(config.cohort)
+    run = Run(config)
+    for step in range(config.steps):
+        first, second = (draw_batch(cases, step, config, rank) for rank in (0, 1))
+        sequences, presence, target = (torch.cat(pair) for pair in zip(first, second, strict=True))
+        run.advance((sequences, presence, target))
+    return dict(run.average.module.state_dict())

@@ -1,5 +1,8 @@
 """The network: shapes, the logic cell, gates, and chunks that equal the whole."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +11,22 @@ from service.domain.model_spec import InputSpec, ModelSpec
 from service.domain.sequence import Role
 from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Prediction, run_model
+from training.architectures import build
+from training.baselines import AnisotropicUnetConfig, AttentionUnetConfig
+from training.config import TrainConfig
 from training.export_onnx import random_input
-from training.network import CellKind, NetworkConfig, RecurrentCell, ServedNetwork, UpAttLLSTM
+from training.network import (
+    CellKind,
+    NetworkConfig,
+    Recurrence,
+    RecurrentCell,
+    ServedNetwork,
+    UpAttLLSTM,
+)
 from training.simulate.grids import axial_grid
 
 Float32 = np.ndarray
+COMPARED = Path(__file__).parents[2] / "training" / "configs" / "networks"
 TINY = NetworkConfig(channels=(4, 8), hidden=4)
 
 
@@ -116,3 +130,87 @@ def _spec(network: UpAttLLSTM) -> ModelSpec:
         intended_use="tests",
         training_data="none",
     )
+
+
+@pytest.mark.parametrize("recurrence", ["none", "bottleneck", "decoder", "both"])
+def test_slices_learn_from_each_other_where_the_recurrence_is(recurrence: Recurrence) -> None:
+    torch.manual_seed(0)
+    network = UpAttLLSTM(NetworkConfig(channels=(4, 8), hidden=4, recurrence=recurrence)).eval()
+    sequences = torch.randn(1, 5, 6, 16, 16)
+    changed = sequences.clone()
+    changed[:, 0] += torch.randn(6, 16, 16)
+    with torch.no_grad():
+        one, other = (network(stack, torch.ones(1, 6)).logits[0] for stack in (sequences, changed))
+    reached = (one - other).abs().amax(dim=(0, 2, 3)) > 0
+    assert reached[0]
+    # To the last slice, or not even to the next one.
+    assert reached[1:].all() if recurrence != "none" else not reached[1:].any()
+
+
+def test_presence_is_seen_through_flags_alone() -> None:
+    sequences = torch.randn(1, 2, 6, 16, 16)
+    without = torch.tensor([[1.0, 0, 0, 1, 1, 1]])
+    for flags in (True, False):
+        torch.manual_seed(0)
+        network = UpAttLLSTM(NetworkConfig(channels=(4, 8), hidden=4, presence_flags=flags)).eval()
+        with torch.no_grad():
+            both = [network(sequences, seen).logits[0] for seen in (torch.ones(1, 6), without)]
+        assert torch.equal(*both) != flags
+
+
+@pytest.mark.parametrize("slices", [1, 4, 5])
+@pytest.mark.parametrize(
+    "config",
+    [
+        AttentionUnetConfig("attention_unet_2d", channels=(4, 8, 8), prior=0.01),
+        AnisotropicUnetConfig("unet_3d", channels=(4, 8, 8), prior=0.01, supervised_levels=2),
+    ],
+)
+def test_networks_for_comparison_take_and_give_the_same(
+    config: AttentionUnetConfig | AnisotropicUnetConfig, slices: int
+) -> None:
+    torch.manual_seed(0)
+    network = build(config).train()
+    sequences = torch.randn(2, slices, 6, 16, 24)
+    output = network(sequences, torch.ones(2, 6))
+    sizes = [tuple(level.shape) for level in output.logits]
+    assert sizes[0] == (2, slices, 16, 24)
+    assert sizes[1:] == ([(2, slices, 8, 12)] if config.kind == "unet_3d" else [])
+    assert torch.sigmoid(output.logits[0]).mean() < 0.1
+    network.eval()
+    with torch.no_grad():
+        alone = network(sequences[:1], torch.ones(1, 6)).logits
+        pair = network(sequences, torch.ones(2, 6)).logits
+    assert len(alone) == 1
+    # What else is in a batch does not matter.
+    torch.testing.assert_close(alone[0], pair[0][:1], atol=1e-5, rtol=1e-4)
+
+
+def test_flat_network_sees_one_slice_and_the_deep_one_its_neighbours() -> None:
+    sequences = torch.randn(1, 4, 6, 16, 16)
+    changed = sequences.clone()
+    changed[:, 1] += 1
+    for config, spreads in (
+        (AttentionUnetConfig("attention_unet_2d", channels=(4, 8, 8)), False),
+        (AnisotropicUnetConfig("unet_3d", channels=(4, 8, 8), supervised_levels=2), True),
+    ):
+        network = build(config).eval()
+        with torch.no_grad():
+            one, other = (network(s, torch.ones(1, 6)).logits[0] for s in (sequences, changed))
+        assert bool((one[:, 2] != other[:, 2]).any()) == spreads
+
+
+def test_compared_networks_differ_in_the_network_alone() -> None:
+    runs = {file.stem: TrainConfig.read(file) for file in sorted(COMPARED.glob("*.toml"))}
+    ours = runs["upattllstm"]
+    weights = {
+        name: sum(part.numel() for part in build(run.network).parameters())
+        for name, run in runs.items()
+    }
+    for name, run in runs.items():
+        assert replace(run, output=ours.output, network=ours.network) == ours, name
+        assert run.output.name == name
+        if name in ("attention-unet-2d", "unet-3d", "conv-lstm"):
+            assert weights[name] == pytest.approx(weights["upattllstm"], rel=0.05)
+    different = {run.network for run in runs.values()}
+    assert len(different) == len(runs) == 8
