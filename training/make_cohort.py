@@ -17,7 +17,7 @@ from rich.progress import track
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
 from training.simulate.examine import Options, simulate_case
-from training.simulate.memory import keep_freed_memory
+from training.simulate.memory import give_back_excess, keep_freed_memory
 from training.simulate.site import Site, SiteError, load_sites
 
 SEED_STRIDE = 1_000_000
@@ -27,6 +27,7 @@ def make_case(seed: int, site: Site, folder: Path, options: Options) -> None:
     """Simulate, preprocess and save one case, unless it is there already."""
     if not folder.exists():
         save(prepare(simulate_case(seed, site, options), InputSpec()), folder)
+        give_back_excess()
 
 
 def main(
