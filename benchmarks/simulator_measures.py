@@ -123,7 +123,8 @@ def phase_sign(exam: Examination, images: SusceptibilityImages, body: Tube) -> f
     phase = exam.scans[Role.SUSC].handedness * images.phase[here].numpy()
     magnitude = images.magnitude[here].numpy()
     seen = magnitude > PHASE_SIGNAL * np.median(magnitude)
-    if seen.sum() < 20:
+    # Nothing to compare with where the body lies outside, or where there is no signal.
+    if seen.sum() < 20 or expected[seen].std() == 0:
         return 0.0
     return float(np.corrcoef(phase[seen], expected[seen])[0, 1])
 

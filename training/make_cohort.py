@@ -14,11 +14,12 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
+from service.domain.errors import InputError
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
-from training.simulate.examine import Options, simulate_case
+from training.simulate.examine import Options, check, simulate_case
 from training.simulate.memory import give_back_excess, keep_freed_memory
-from training.simulate.site import Site, SiteError, load_sites
+from training.simulate.site import OptionError, Site, load_sites
 
 SEED_STRIDE = 1_000_000
 
@@ -30,26 +31,30 @@ def make_case(seed: int, site: Site, folder: Path, options: Options) -> None:
         give_back_excess()
 
 
-def main(
+def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     site: Annotated[str, typer.Option(help="Sites, taken in turn, or the name of a cohort.")],
     count: Annotated[int, typer.Option(min=1)],
     seed: Annotated[int, typer.Option(min=0)],
     out: Annotated[Path, typer.Option(help="Folder of the cohort.")],
+    sites: Annotated[Path | None, typer.Option(help="File with more sites and cohorts.")] = None,
     anatomies: Annotated[Path | None, typer.Option(help="Folder of label maps.")] = None,
+    heads: Annotated[str, typer.Option(help="Heads to draw from, by comma; else all.")] = "",
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
     """Write ``count`` cases under ``out``; complete cases are kept, so it can be started again."""
+    names = tuple(name.strip() for name in heads.split(",") if name.strip())
+    options = Options(complete=True, anatomies=anatomies, heads=names)
     try:
-        sites = load_sites().select(site)
-    except SiteError as exc:
+        chosen = load_sites(sites).select(site)
+        check(options)
+    except (OptionError, InputError) as exc:
         raise typer.BadParameter(str(exc)) from exc
     out.mkdir(parents=True, exist_ok=True)
-    options = Options(complete=True, anatomies=anatomies)
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=keep_freed_memory) as pool:
         futures = []
         for index in range(count):
-            place = sites[index % len(sites)]
+            place = chosen[index % len(chosen)]
             folder = out / f"{index:04d}-{place.name}"
             futures.append(
                 pool.submit(make_case, SEED_STRIDE * seed + index, place, folder, options)

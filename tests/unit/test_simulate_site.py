@@ -157,3 +157,11 @@ def test_the_site_in_the_documentation_is_one(tmp_path: Path) -> None:
     table = load_sites(file)
     assert [site.name for site in table.select("ours")] == ["Example", "B"]
     assert table.sites["Example"].susceptibility.handedness is Handedness.LEFT
+
+
+def test_sites_for_training_and_for_measuring_are_apart() -> None:
+    table = load_sites(Path(__file__).parents[2] / "training" / "configs" / "sites-wide.toml")
+    wide, unseen = ({site.name for site in table.select(cohort)} for cohort in ("wide", "unseen"))
+    assert wide > {site.name for site in table.select("multicentric")}
+    assert len(unseen) >= 3
+    assert not wide & unseen
