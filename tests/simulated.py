@@ -60,6 +60,7 @@ def simulated_case(
     b0 = _painted(grids[Role.DWI], _B0_SIGNAL, rng)
     clot = _inside(grids[Role.SUSC], np.array([22.0, -10.0, -8.0]), np.array([6.0, 3.0, 3.0]))
     label = Volume(clot, grids[Role.SUSC])
+    bleed = _inside(grids[Role.SUSC], np.array([-30.0, 20.0, 15.0]), np.array([3.0, 3.0, 3.0]))
     return Case(
         seed=seed,
         site=site,
@@ -68,6 +69,7 @@ def simulated_case(
         b0=b0,
         lumen=label,
         svs=label,
+        microbleeds=Volume(bleed, grids[Role.SUSC]),
         parameters={"with_clot": True, "site": site.name, "seed": seed},
     )
 

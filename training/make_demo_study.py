@@ -52,6 +52,7 @@ def crop_around_clot(case: Case) -> Case:
         b0=None if case.b0 is None else crop_slices(case.b0, middle, KEPT_MM),
         lumen=crop_slices(case.lumen, middle, KEPT_MM),
         svs=crop_slices(case.svs, middle, KEPT_MM),
+        microbleeds=crop_slices(case.microbleeds, middle, KEPT_MM),
     )
 
 

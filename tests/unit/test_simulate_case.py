@@ -20,8 +20,10 @@ from training.simulate.examine import (
     find_heads,
     simulate_case,
 )
-from training.simulate.labels import Jitter
-from training.simulate.patient import Patient, draw_patient
+from training.simulate.labels import Jitter, microbleed_mask
+from training.simulate.mimics import Source
+from training.simulate.painting import ball
+from training.simulate.patient import Patient, brain_box, draw_patient
 from training.simulate.scene import clot_maps, healthy_spins, with_clot
 from training.simulate.site import Site, load_sites
 from training.simulate.susceptibility import SusceptibilityImages, render_susceptibility
@@ -67,8 +69,20 @@ def test_a_complete_case_has_every_sequence_and_both_labels(thick: Case) -> None
     assert thick.b0.geometry.same_grid(thick.volumes[Role.DWI].geometry)
     assert thick.lumen.voxels.any()
     assert thick.target.voxels.any()
-    for volume in (thick.lumen, thick.svs, thick.volumes[Role.PHASE]):
+    for volume in (thick.lumen, thick.svs, thick.microbleeds, thick.volumes[Role.PHASE]):
         assert volume.geometry.same_grid(thick.volumes[Role.SUSC].geometry)
+
+
+def test_microbleeds_are_labelled_where_the_patient_has_them(
+    patient: Patient, sites: dict[str, Site]
+) -> None:
+    exam = _exam(patient, sites["B"])
+    grid = exam.grid(Role.SUSC)
+    centre = np.mean(brain_box(patient.head), axis=0)
+    bleed = Source("microbleed", "brain", ball("microbleed", centre, 2.0), 0.5)
+    labelled = np.argwhere(microbleed_mask([bleed], grid))
+    where = exam.in_patient_frame(grid.geometry).to_lps(labelled.mean(axis=0))
+    np.testing.assert_allclose(where, exam.turn @ centre, atol=0.5)
 
 
 def test_every_sequence_covers_the_clot_and_is_finite(thick: Case) -> None:

@@ -49,7 +49,7 @@ def test_failed_cases_are_told_and_others_kept(
     for name in ("B0012", "B0014"):
         assert list((tmp_path / name / "dicom").rglob("*.dcm"))
         truth = {path.name for path in (tmp_path / name / "truth").iterdir()}
-        assert truth == {"lumen.nii.gz", "svs.nii.gz", "case.json"}
+        assert truth == {"lumen.nii.gz", "svs.nii.gz", "microbleed.nii.gz", "case.json"}
         assert json.loads((tmp_path / name / "truth" / "case.json").read_text())["name"] == name
     assert not (tmp_path / "B0013").exists()
     assert not (tmp_path / PARTIAL).exists()

@@ -4,7 +4,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from training.simulate.labels import Jitter, draw_jitter, tissue_around, visible_mask
+from training.simulate.acquisition import Grid
+from training.simulate.grids import axial_grid
+from training.simulate.labels import (
+    Jitter,
+    draw_jitter,
+    microbleed_mask,
+    tissue_around,
+    visible_mask,
+)
+from training.simulate.mimics import Source
+from training.simulate.painting import ball
 
 SPACING = (1.5, 0.9, 0.9)
 SHAPE = (12, 40, 40)
@@ -94,3 +104,30 @@ def test_annotators_are_drawn_of_all_kinds() -> None:
     drawn = [draw_jitter(rng) for _ in range(200)]
     for name in ("grow", "first", "last"):
         assert {getattr(jitter, name) for jitter in drawn} == {-1, 0, 1}
+
+
+def _bleed(centre_mm: tuple[float, float, float], radius_mm: float, kind: str) -> Source:
+    return Source(kind, "brain", ball(kind, np.array(centre_mm), radius_mm), 0.6)
+
+
+def _grid() -> Grid:
+    geometry = axial_grid(np.zeros(3), (2.0, 1.0, 1.0), (10, 30, 30))
+    return Grid(geometry=geometry, factor=(4, 2, 2), thickness_share=None)
+
+
+def test_microbleeds_have_their_place_and_volume() -> None:
+    # LPS (x, y, z) is (column, row, slice).
+    sources = [_bleed((8.0, 20.0, 6.0), 2.0, "microbleed"), _bleed((22.0, 9.0, 12.0), 3.0, "x")]
+    mask = microbleed_mask(sources, _grid())
+    assert np.argwhere(mask).mean(axis=0) == pytest.approx([3.0, 20.0, 8.0], abs=0.5)
+    assert int(mask.sum()) * 2.0 == pytest.approx(4 / 3 * np.pi * 2.0**3, rel=0.25)
+
+
+def test_microbleed_smaller_than_a_voxel_has_one() -> None:
+    mask = microbleed_mask([_bleed((8.0, 20.0, 6.0), 0.4, "microbleed")], _grid())
+    np.testing.assert_array_equal(np.argwhere(mask), [[3, 20, 8]])
+
+
+def test_microbleed_outside_the_slab_has_no_voxel() -> None:
+    outside = [_bleed((8.0, 20.0, 24.0), 1.5, "microbleed"), _bleed((8.0, 20.0, 90.0), 1.5, "x")]
+    assert not microbleed_mask(outside, _grid()).any()

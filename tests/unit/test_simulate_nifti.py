@@ -19,6 +19,7 @@ TREE = {
     "derivatives/truth/dataset_description.json",
     "derivatives/truth/sub-B0007/anat/sub-B0007_desc-lumen_mask.nii.gz",
     "derivatives/truth/sub-B0007/anat/sub-B0007_desc-svs_mask.nii.gz",
+    "derivatives/truth/sub-B0007/anat/sub-B0007_desc-microbleed_mask.nii.gz",
     "derivatives/truth/sub-B0007/sub-B0007_case.json",
     *(
         f"sub-B0007/anat/sub-B0007_{name}.{kind}"
@@ -81,14 +82,15 @@ def test_trace_alone_has_a_name_of_its_own(tmp_path: Path) -> None:
     assert names == {"sub-B0007_trace.nii.gz"}
 
 
-def test_labels_lie_where_the_clot_is(tmp_path: Path) -> None:
+def test_labels_lie_where_the_lesions_are(tmp_path: Path) -> None:
     case = simulated_case()
     write_bids(case, tmp_path)
     truth = tmp_path / "derivatives" / "truth" / "sub-B0007"
-    image = nib.load(truth / "anat" / "sub-B0007_desc-lumen_mask.nii.gz")
-    centre = image.affine @ [*np.argwhere(image.get_fdata()).mean(axis=0), 1.0]
-    lps = case.lumen.geometry.to_lps(np.argwhere(case.lumen.voxels).mean(axis=0))
-    np.testing.assert_allclose(centre[:3] * [-1, -1, 1], lps, atol=1e-3)
+    for name, label in (("lumen", case.lumen), ("microbleed", case.microbleeds)):
+        image = nib.load(truth / "anat" / f"sub-B0007_desc-{name}_mask.nii.gz")
+        centre = image.affine @ [*np.argwhere(image.get_fdata()).mean(axis=0), 1.0]
+        lps = label.geometry.to_lps(np.argwhere(label.voxels).mean(axis=0))
+        np.testing.assert_allclose(centre[:3] * [-1, -1, 1], lps, atol=1e-3)
     known = json.loads((truth / "sub-B0007_case.json").read_text())
     assert known == {"name": case.name, "parameters": dict(case.parameters)}
 

@@ -48,6 +48,8 @@ class Case:
     lumen, svs : Volume
         Boolean, on the grid of SUSC (also where SUSC itself is missing): the true clot, and the
         dark region it causes on the image that the site stores, as drawn by the annotator.
+    microbleeds : Volume
+        Boolean, on the grid of SUSC: the voxels that microbleeds fill.
     parameters : mapping
         Everything that was drawn, as JSON would hold it.
     """
@@ -59,6 +61,7 @@ class Case:
     b0: Volume | None
     lumen: Volume
     svs: Volume
+    microbleeds: Volume
     parameters: Mapping[str, Any]
 
     @property

@@ -15,7 +15,7 @@ from training.simulate.diffusion import render_diffusion
 from training.simulate.examination import Examination, draw_examination
 from training.simulate.flair import render_flair
 from training.simulate.label_maps import find_label_maps, load_label_map
-from training.simulate.labels import draw_jitter
+from training.simulate.labels import draw_jitter, microbleed_mask
 from training.simulate.parameters import parameters
 from training.simulate.patient import LoadAnatomy, draw_patient
 from training.simulate.site import OptionError, Site
@@ -113,6 +113,7 @@ def _simulate(seed: int, site: Site, options: Options) -> Case:
         b0=b0 if Role.DWI in kept else None,
         lumen=lumen,
         svs=svs,
+        microbleeds=Volume(microbleed_mask(patient.sources, images.grid), grid),
         parameters=parameters(exam, draws, (lumen, svs)),
     )
 

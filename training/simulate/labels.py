@@ -1,5 +1,6 @@
-"""Two labels of a thrombus: its lumen, and what of it an annotator sees."""
+"""Two labels of a thrombus, its lumen and what of it an annotator sees; and one of microbleeds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from training.simulate.acquisition import Grid
+from training.simulate.mimics import Source
+from training.simulate.painting import inside_box, paint
 from training.simulate.scene import ClotMaps
 
 Float32 = npt.NDArray[np.float32]
@@ -20,6 +23,9 @@ CAUSED_RATIO = 0.8
 AROUND_MM = 5.0
 # Signal: above this share of the typical one.
 SIGNAL_SHARE = 0.35
+MICROBLEED = "microbleed"
+# Microbleeds farther outside the slab than this have no voxel in it.
+NEAR_MM = 5.0
 
 
 def lumen_mask(maps: ClotMaps, grid: Grid) -> Mask:
@@ -41,6 +47,29 @@ def lumen_mask(maps: ClotMaps, grid: Grid) -> Mask:
             inside = np.zeros(filled.shape, bool)
             inside.reshape(-1)[fullest] = True
             mask[box] |= inside
+    return mask
+
+
+def microbleed_mask(sources: Iterable[Source], grid: Grid) -> Mask:
+    """Return the voxels of the image's grid that microbleeds fill, (slice, row, column).
+
+    Of every one the fullest voxels that together have its volume, as of a thrombus.
+    """
+    mask = np.zeros(grid.geometry.shape, bool)
+    fine, factor = grid.fine, np.array(grid.factor)
+    for source in sources:
+        if source.kind != MICROBLEED or not inside_box(source.body, fine, NEAR_MM):
+            continue
+        painted = paint(source.body, fine)
+        if not painted.flat.size:
+            continue
+        samples = np.stack(np.unravel_index(painted.flat, fine.shape), axis=1) // factor
+        voxels, of_sample = np.unique(
+            np.ravel_multi_index(tuple(samples.T), mask.shape), return_inverse=True
+        )
+        filled = np.bincount(of_sample, painted.fraction) / factor.prod()
+        count = max(1, round(float(filled.sum())))
+        mask.reshape(-1)[voxels[np.argsort(-filled, kind="stable")[:count]]] = True
     return mask
 
 

@@ -74,6 +74,7 @@ def write_bids(case: Case, folder: Path, style: Style | None = None) -> list[Pat
     labels = {
         f"anat/{subject(case.name)}_desc-lumen_mask": case.lumen,
         f"anat/{subject(case.name)}_desc-svs_mask": case.svs,
+        f"anat/{subject(case.name)}_desc-microbleed_mask": case.microbleeds,
     }
     for name, label in labels.items():
         written.append(_write_label(label, truth / f"{name}.nii.gz"))
@@ -86,6 +87,7 @@ def write_truth(case: Case, folder: Path) -> list[Path]:
     return [
         _write_label(case.lumen, folder / "lumen.nii.gz"),
         _write_label(case.svs, folder / "svs.nii.gz"),
+        _write_label(case.microbleeds, folder / "microbleed.nii.gz"),
         write_parameters(case, folder / "case.json"),
     ]
 
