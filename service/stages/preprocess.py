@@ -24,6 +24,9 @@ Float32 = npt.NDArray[np.float32]
 CANONICAL_AXES = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]], float)
 HEAD_SMOOTHING_MM = 2.0
 HEAD_MARGIN_MM = 5.0
+# What sticks out of the last slice by this share of their distance is rounding of headers, in which
+# slices lie a hair off the normal of their planes.
+SLACK = 0.01
 # Share of the robust maximum under which a voxel counts as air.
 AIR_FRACTION = 0.12
 # Of the network's grid: more than ten times what a head needs.
@@ -166,7 +169,7 @@ def network_grid(head: Volume, spec: InputSpec) -> Geometry:
     spacing[1:] = spec.in_plane_spacing_mm
     low, high = _extent_along(head, axes)
     margin = np.array([0.0, HEAD_MARGIN_MM, HEAD_MARGIN_MM])
-    counts = np.ceil((high - low + 2 * margin) / spacing - 1e-6).astype(int) + 1
+    counts = np.ceil((high - low + 2 * margin) / spacing - SLACK).astype(int) + 1
     counts[1:] = -(-counts[1:] // spec.divisor) * spec.divisor
     if counts.prod() > MOST_VOXELS:
         raise GeometryError(f"a head of {high - low} mm needs more than {MOST_VOXELS} voxels")

@@ -84,3 +84,17 @@ def test_a_cosine_next_to_nothing_does_not_lose_the_mask() -> None:
     seen = preprocess({Role.SUSC: Volume(voxels, geometry)}, Role.SUSC, InputSpec())
     bright = (seen.sequences[:, 0] > 2).astype(np.float32)
     assert seen.restore(bright).voxels[distance < 10].min() == 1
+
+
+def test_axes_next_to_perpendicular_add_no_slice_beyond_the_head() -> None:
+    # Positions and cosines of headers are rounded: slices lie a hair off the planes' normal.
+    axes = np.eye(3)[::-1] + np.array([[3e-5, 3e-5, 0], [0, 0, 0], [0, 0, 0]])
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    geometry = Geometry.from_components(
+        origin=(-90, -110, -60), axes=axes, spacing=(5.0, 0.9, 0.9), shape=(24, 200, 200)
+    )
+    voxels = np.zeros(geometry.shape, np.float32)
+    voxels[:, 20:180, 20:180] = 100 + np.arange(160)
+    seen = preprocess({Role.SUSC: Volume(voxels, geometry)}, Role.SUSC, InputSpec())
+    assert seen.grid.shape[0] == 24
+    assert seen.sequences[[0, -1], 0].any(axis=(1, 2)).all()
