@@ -13,7 +13,7 @@ import typer
 
 from training.simulate.anatomy import load_mni
 from training.simulate.examine import Options, simulate_case
-from training.simulate.memory import give_back_excess, keep_freed_memory
+from training.simulate.memory import give_back_freed, keep_freed_memory
 from training.simulate.site import load_sites
 
 
@@ -28,7 +28,7 @@ def main(seeds: Annotated[int, typer.Option(min=1, help="Patients at every site.
         for seed in range(seeds):
             start = time.perf_counter()
             simulate_case(seed, site, options)
-            give_back_excess()
+            give_back_freed()
             spent.append(f"{time.perf_counter() - start:.1f}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         typer.echo(f"| {site.name} | {', '.join(spent)} | {peak:.1f} |")

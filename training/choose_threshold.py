@@ -17,21 +17,29 @@ from service.adapters.onnx_predictor import OnnxPredictor
 from service.domain.model_spec import ModelSpec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
-from training.dataset import PreparedCase, load_cohort
-from training.evaluate import CaseResult, measure, predict
+from service.stages.extract_findings import extract_findings
+from training.dataset import load_cohort
+from training.evaluate import predict
 from training.export_onnx import write_spec
+from training.metrics import Agreement, Label, compare
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 SMALLEST_MM3 = (5.0, 10.0, 15.0, 20.0, 30.0)
 
 
-def score(results: list[CaseResult]) -> float:
+def score(agreements: list[Agreement]) -> float:
     """Mean over cases of Dice and detection with a clot, or silence without one."""
-    values = [(r.dice + r.touched) / 2 if r.with_clot else float(r.findings == 0) for r in results]
+    values = [(a.dice + a.touched) / 2 if a.with_clot else float(not a.hits) for a in agreements]
     return float(np.mean(values))
 
 
-def choose(maps: list[tuple[PreparedCase, Volume]], spec: ModelSpec) -> tuple[ModelSpec, float]:
+def agree(label: Label, probability: Volume, spec: ModelSpec) -> Agreement:
+    """Compare what a specification makes of a map with its label."""
+    # Sides of the head play no part here.
+    return compare(extract_findings(probability, spec, midline_x=0.0), label)
+
+
+def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> tuple[ModelSpec, float]:
     """Return the specification with the best threshold and smallest volume, and its score."""
     candidates = [
         replace(spec, threshold=threshold, min_volume_mm3=volume)
@@ -39,7 +47,7 @@ def choose(maps: list[tuple[PreparedCase, Volume]], spec: ModelSpec) -> tuple[Mo
         for volume in SMALLEST_MM3
     ]
     scored = [
-        (score([measure(case, probability, candidate) for case, probability in maps]), candidate)
+        (score([agree(label, probability, candidate) for label, probability in maps]), candidate)
         for candidate in track(candidates, "choosing")
     ]
     best, chosen = max(scored, key=lambda pair: pair[0])
@@ -54,7 +62,13 @@ def main(
     """Rewrite model.json with the chosen values."""
     spec = read_spec(model)
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=threads)
-    maps = [(case, predict(case, Role, predictor, spec)) for case in load_cohort(cohort)]
+    maps = [
+        (
+            Label.of(case.target, case.network_input.grid, spec),
+            predict(case, Role, predictor, spec),
+        )
+        for case in load_cohort(cohort)
+    ]
     chosen, best = choose(maps, spec)
     write_spec(chosen, model)
     typer.echo(

@@ -1,17 +1,49 @@
 """Measure a released model on simulated cases it has not seen, through the served path.
 
 ``python -m training.evaluate models/NAME/VERSION --cohort FOLDER`` runs ONNX Runtime,
-``run_model`` and ``extract_findings`` as the service does, on the network's grid, and prints and
-stores the metrics. Sequences are taken away by zeros and presence flags, as for a study that lacks
-them; the grid stays that of SUSC.
+``run_model`` and ``extract_findings`` as the service does, on the network's grid. Sequences are
+taken away by zeros and presence flags, as for a study that lacks them; the grid stays that of SUSC.
+
+It writes ``evaluation.json``, ``evaluation.md`` and plots; ``evaluation-natural.*`` where the
+sequences that each site's archive would lack are taken away. The JSON document holds:
+
+``schema_version``, ``data``
+    "2.0", "simulated".
+``model``
+    name, version, sha256, threshold, min_volume_mm3.
+``condition``
+    "all" sequences of each case, or "natural" missingness.
+``cohorts``
+    Number of cases by the name of the cohort's folder.
+``labels``
+    For "target" (training label) and "lumen" (true clot) the summary of all cases: counts, the mean
+    of every metric of ``training.summary.METRICS`` under its key, and under ``intervals`` its 95 %
+    bootstrap interval over cases, [low, high]. A mean over no case is null.
+``breakdown``
+    Summaries against the target by cohort, site, occlusion, clot_size and missing (number of
+    sequences that are not there), then by group.
+``froc``
+    By label: curves of cases and of clots, see ``training.froc``.
+``calibration``
+    ``voxels``: pooled bins (count, confidence, frequency) and their expected calibration error, and
+    means over cases of that error and of the Brier score, within 10 mm of a finding or the label.
+    ``cases``: whether the highest probability of a case says that it has a clot.
+    ``entropy_and_dice``: rank correlation over cases with a clot and a finding.
+``subsets``
+    Every combination of sequences on some of the cases, see ``training.subsets``; null if not
+    measured.
+``cases``
+    Every ``training.metrics.CaseResult``.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -22,52 +54,69 @@ from service.adapters.onnx_predictor import OnnxPredictor
 from service.domain.model_spec import ModelSpec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
-from service.stages.extract_findings import Extraction, extract_findings
 from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Predictor, run_model
-from training.dataset import Mask, PreparedCase, load_cohort
+from training.calibration import Bins, case_reliability, rank_correlation
+from training.dataset import PARTIAL, PreparedCase, load
+from training.evaluation_report import write_report
+from training.froc import froc
+from training.intervals import mean_interval
+from training.metrics import LABELS, CaseResult, Subject, measure
+from training.subsets import all_subsets, choose_cases, tabulate
+from training.summary import breakdown, limits, summarise
 
-SUBSETS: dict[str, frozenset[Role]] = {
-    "all": frozenset(Role),
-    "without SUSC and PHASE": frozenset(Role) - {Role.SUSC, Role.PHASE},
-    "DWI and ADC": frozenset({Role.DWI, Role.ADC}),
-    "SUSC": frozenset({Role.SUSC}),
-}
-LEAST_IOU = 0.1
-CENTRE_MM = 5.0
+SCHEMA_VERSION = "2.0"
 EVALUATION = "evaluation.json"
+NATURAL = "evaluation-natural.json"
+
+Condition = Literal["all", "natural"]
+SubsetResults = dict[frozenset[Role], list[CaseResult]]
+
+
+class EvaluationError(ValueError):
+    """The cases cannot be measured as asked."""
 
 
 @dataclass(frozen=True)
-class CaseResult:
-    """Metrics of one case.
+class Source:
+    """One case of a cohort, read when it is its turn: a cohort need not fit into memory."""
 
-    Attributes
-    ----------
-    with_clot : bool
-        Whether there is anything to find; without, only ``findings`` counts.
-    found : bool
-        Whether any finding touches the label.
-    touched, overlapped, centred : bool
-        Whether the most probable finding touches the label, has an IoU above 0.1 with it, or its
-        centre lies within 5 mm of the centre of all labelled voxels.
-    dice, dice_lumen : float
-        Of all findings together against the label, and against the true lumen.
-    findings, false_positives : int
-        All of them, and those that touch no labelled voxel.
+    cohort: str
+    read: Callable[[], PreparedCase]
+
+    def simulated(self) -> PreparedCase:
+        """Read the case.
+
+        Raises
+        ------
+        EvaluationError
+            If it is not simulated: what is written says of every number that it is.
+        """
+        case = self.read()
+        if "simulator" not in case.parameters:
+            raise EvaluationError(
+                f"case {case.parameters['seed']} of {self.cohort} names no simulator: only "
+                "simulated cases can be measured here"
+            )
+        return case
+
+
+def sources_of(cohort: Path) -> list[Source]:
+    """Return the complete cases of a cohort, in the order of their names.
+
+    Raises
+    ------
+    EvaluationError
+        If there are none.
     """
-
-    seed: int
-    site: str
-    with_clot: bool
-    found: bool
-    touched: bool
-    overlapped: bool
-    centred: bool
-    dice: float
-    dice_lumen: float
-    findings: int
-    false_positives: int
+    folders = [
+        folder
+        for folder in sorted(cohort.iterdir())
+        if folder.suffix != PARTIAL and (folder / "case.json").exists()
+    ]
+    if not folders:
+        raise EvaluationError(f"{cohort} holds no complete case")
+    return [Source(cohort.name, partial(load, folder)) for folder in folders]
 
 
 def without(network_input: NetworkInput, kept: Iterable[Role], spec: ModelSpec) -> NetworkInput:
@@ -75,13 +124,7 @@ def without(network_input: NetworkInput, kept: Iterable[Role], spec: ModelSpec) 
     flags = np.array([role in frozenset(kept) for role in spec.input.roles], np.float32)
     presence = network_input.presence * flags
     sequences = np.asarray(network_input.sequences, np.float32) * flags[:, None, None]
-    return NetworkInput(
-        sequences=sequences,
-        presence=presence,
-        grid=network_input.grid,
-        reference=network_input.reference,
-        head_centre_lps=network_input.head_centre_lps,
-    )
+    return replace(network_input, sequences=sequences, presence=presence)
 
 
 def predict(
@@ -91,111 +134,169 @@ def predict(
     return run_model(without(case.network_input, kept, spec), predictor, spec)
 
 
-def measure(case: PreparedCase, probability: Volume, spec: ModelSpec) -> CaseResult:
-    """Compare the findings in a probability map with the label."""
-    extraction = extract_findings(
-        probability, spec, midline_x=case.network_input.head_centre_lps[0]
-    )
-    labelled = extraction.mask.voxels
-    best = labelled == 1
-    touching = {int(number) for number in np.unique(labelled[case.target]) if number}
-    shared = int((best & case.target).sum())
-    united = int((best | case.target).sum())
-    return CaseResult(
-        seed=int(case.parameters["seed"]),
-        site=str(case.parameters["site"]),
-        with_clot=bool(case.target.any()),
-        found=bool(touching),
-        touched=1 in touching,
-        overlapped=bool(united and shared / united > LEAST_IOU),
-        centred=_centred(extraction, case, probability),
-        dice=dice(labelled > 0, case.target),
-        dice_lumen=dice(labelled > 0, case.lumen),
-        findings=len(extraction.findings),
-        false_positives=len(extraction.findings) - len(touching),
-    )
+def kept_roles(case: PreparedCase, condition: Condition) -> frozenset[Role]:
+    """Return the sequences that a condition leaves.
 
-
-def dice(one: Mask, other: Mask) -> float:
-    """Return the Dice coefficient; 1 when both are empty."""
-    total = int(one.sum() + other.sum())
-    return 2 * int((one & other).sum()) / total if total else 1.0
-
-
-def _centred(extraction: Extraction, case: PreparedCase, probability: Volume) -> bool:
-    if not extraction.findings or not case.target.any():
-        return False
-    centre = np.array(extraction.findings[0].centroid_lps)
-    points = probability.geometry.to_lps(np.argwhere(case.target))
-    return bool(np.linalg.norm(points.mean(axis=0) - centre) <= CENTRE_MM)
-
-
-def summarise(results: list[CaseResult]) -> dict[str, Any]:
-    """Average over cases; rates are shares of the cases with (or without) a clot."""
-    positive = [result for result in results if result.with_clot]
-    negative = [result for result in results if not result.with_clot]
-    detected = [result for result in positive if result.touched]
-    return {
-        "cases_with_clot": len(positive),
-        "cases_without_clot": len(negative),
-        "detected": len(detected),
-        "detection_rate": _mean(positive, lambda r: r.touched),
-        "detection_rate_any": _mean(positive, lambda r: r.found),
-        "detection_rate_iou_0.1": _mean(positive, lambda r: r.overlapped),
-        "detection_rate_centre_5mm": _mean(positive, lambda r: r.centred),
-        "dice_all": _mean(positive, lambda r: r.dice),
-        "dice_detected": _mean(detected, lambda r: r.dice),
-        "dice_lumen_all": _mean(positive, lambda r: r.dice_lumen),
-        "false_positives_per_case": _mean(results, lambda r: r.false_positives),
-        "false_alarm_rate_without_clot": _mean(negative, lambda r: r.findings > 0),
-    }
-
-
-def _mean(results: list[CaseResult], value: Callable[[CaseResult], float]) -> float | None:
-    """Mean to four digits, None without cases."""
-    return round(float(np.mean([value(r) for r in results])), 4) if results else None
+    Raises
+    ------
+    EvaluationError
+        If the case does not say what the site's archive would lack.
+    """
+    if condition == "all":
+        return frozenset(Role)
+    examination = case.parameters.get("examination") or {}
+    if "lacking" not in examination:
+        raise EvaluationError(
+            f"case {case.parameters['seed']} does not say which sequences its archive would lack: "
+            "make the cohort again with training.make_cohort"
+        )
+    return frozenset(Role) - {Role(name) for name in examination["lacking"]}
 
 
 def evaluate(
-    cases: list[PreparedCase], predictor: Predictor, spec: ModelSpec, *, threads: int = 1
-) -> dict[str, list[CaseResult]]:
-    """Measure every case for every subset of SUBSETS, several cases at a time."""
+    sources: Sequence[Source],
+    predictor: Predictor,
+    spec: ModelSpec,
+    *,
+    condition: Condition = "all",
+    threads: int = 1,
+) -> list[CaseResult]:
+    """Measure every case under a condition, calibration of voxels included."""
 
-    def measured(case: PreparedCase) -> list[CaseResult]:
-        return [
-            measure(case, predict(case, kept, predictor, spec), spec) for kept in SUBSETS.values()
-        ]
+    def measured(source: Source) -> CaseResult:
+        case = source.simulated()
+        kept = kept_roles(case, condition)
+        subject = Subject.of(case, spec, source.cohort)
+        return measure(subject, predict(case, kept, predictor, spec), spec, kept, voxels=True)
 
     with ThreadPoolExecutor(threads) as pool:
-        rows = list(track(pool.map(measured, cases), "evaluating", total=len(cases)))
-    return {name: [row[number] for row in rows] for number, name in enumerate(SUBSETS)}
+        return list(track(pool.map(measured, sources), "all cases", total=len(sources)))
 
 
-def document(results: Mapping[str, list[CaseResult]]) -> dict[str, Any]:
-    """Summaries by subset, of all sites and by site, and every case."""
-    sites = sorted({result.site for result in results["all"]})
+def evaluate_subsets(
+    sources: Sequence[Source], predictor: Predictor, spec: ModelSpec, *, threads: int = 1
+) -> SubsetResults:
+    """Measure every case with every combination of the sequences that it has.
+
+    Natural missingness plays no part: which sequences are there is what is varied.
+    """
+    subsets = all_subsets(spec.input.roles)
+
+    def measured(source: Source) -> dict[frozenset[Role], CaseResult]:
+        subject = Subject.of(source.simulated(), spec, source.cohort)
+        flags = zip(spec.input.roles, subject.case.network_input.presence, strict=True)
+        there = {role for role, flag in flags if flag}
+        return {
+            subset: measure(subject, predict(subject.case, subset, predictor, spec), spec, subset)
+            for subset in subsets
+            if subset <= there
+        }
+
+    with ThreadPoolExecutor(threads) as pool:
+        rows = list(track(pool.map(measured, sources), "combinations", total=len(sources)))
+    return {subset: [row[subset] for row in rows if subset in row] for subset in subsets}
+
+
+def document(
+    results: Sequence[CaseResult],
+    subsets: SubsetResults | None,
+    spec: ModelSpec,
+    condition: Condition,
+) -> dict[str, Any]:
+    """Return what is written as JSON; the module's docstring describes it."""
+    cohorts = [result.cohort for result in results]
     return {
+        "schema_version": SCHEMA_VERSION,
         "data": "simulated",
-        "subsets": {name: summarise(rows) for name, rows in results.items()},
-        "sites": {
-            site: summarise([row for row in results["all"] if row.site == site]) for site in sites
+        "model": {
+            key: getattr(spec, key)
+            for key in ("name", "version", "sha256", "threshold", "min_volume_mm3")
         },
-        "cases": {name: [asdict(row) for row in rows] for name, rows in results.items()},
+        "condition": condition,
+        "cohorts": {name: cohorts.count(name) for name in sorted(set(cohorts))},
+        "labels": {label: summarise(results, label) for label in LABELS},
+        "breakdown": breakdown(results),
+        "froc": {label: froc(results, label) for label in LABELS},
+        "calibration": _calibration(results),
+        "subsets": None if subsets is None else tabulate(subsets, spec.input.roles),
+        "cases": [asdict(result) for result in results],
     }
+
+
+def _calibration(results: Sequence[CaseResult]) -> dict[str, Any]:
+    seen = [result.voxels for result in results if result.voxels is not None]
+    pairs = [
+        (result.voxels.entropy_bits, result.target.dice)
+        for result in results
+        if result.target.with_clot and result.voxels and result.voxels.entropy_bits is not None
+    ]
+    reliability = case_reliability(
+        [result.score for result in results], [result.target.with_clot for result in results]
+    )
+    return {
+        "voxels": _voxels([part.bins for part in seen if part.bins is not None])
+        | {
+            "expected_calibration_error": _mean([part.expected_error for part in seen]),
+            "brier": _mean([part.brier for part in seen]),
+        },
+        "cases": reliability | {"bins": asdict(reliability["bins"])},
+        "entropy_and_dice": rank_correlation([e for e, _ in pairs], [dice for _, dice in pairs]),
+    }
+
+
+def _voxels(parts: list[Bins]) -> dict[str, Any]:
+    if not parts:
+        return {"pooled_error": None, "bins": None}
+    pooled = Bins.pooled(parts)
+    return {"pooled_error": pooled.expected_error, "bins": asdict(pooled)}
+
+
+def _mean(values: Sequence[float | None]) -> dict[str, Any] | None:
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    mean = mean_interval(known)
+    return {"value": mean.value, "interval": limits(mean), "cases": mean.cases}
+
+
+def write(measured: Mapping[str, Any], out: Path) -> Path:
+    """Write the JSON document, the report and its plots; return the report's file."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / (EVALUATION if measured["condition"] == "all" else NATURAL)
+    file.write_text(json.dumps(measured, indent=1, allow_nan=False) + "\n")
+    return write_report(measured, out, file.stem)
 
 
 def main(
     model: Annotated[Path, typer.Argument(help="Folder models/NAME/VERSION.")],
-    cohort: Annotated[Path, typer.Option(help="Cohort the model has not seen.")],
+    cohort: Annotated[
+        list[Path],
+        typer.Option(exists=True, file_okay=False, help="Cohort it has not seen; may be repeated."),
+    ],
+    condition: Annotated[
+        Condition, typer.Option(help="All sequences, or without those the archives would lack.")
+    ] = "all",
+    out: Annotated[Path | None, typer.Option(help="Where to write; the model's folder.")] = None,
+    subset_cases: Annotated[
+        int, typer.Option(min=0, help="Cases on which every combination is measured.")
+    ] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Cases measured at a time.")] = 1,
 ) -> None:
-    """Measure and write evaluation.json into the model's folder."""
+    """Measure a model and write evaluation.json, evaluation.md and plots."""
+    # MONAI calls its own function with an argument that it has deprecated.
+    warnings.filterwarnings("ignore", "monai.metrics.utils get_mask_edges", FutureWarning)
     spec = read_spec(model)
     # One thread a case: cores are used better than by all of them on one case after another.
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=1)
-    measured = document(evaluate(load_cohort(cohort), predictor, spec, threads=threads))
-    (model / EVALUATION).write_text(json.dumps(measured, indent=1) + "\n")
-    typer.echo(json.dumps({key: measured[key] for key in ("subsets", "sites")}, indent=1))
+    try:
+        sources = [source for folder in cohort for source in sources_of(folder)]
+        results = evaluate(sources, predictor, spec, condition=condition, threads=threads)
+        chosen = [sources[number] for number in choose_cases(len(sources), subset_cases)]
+        subsets = evaluate_subsets(chosen, predictor, spec, threads=threads) if chosen else None
+    except EvaluationError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    report = write(document(results, subsets, spec, condition), out or model)
+    typer.echo(f"{report} written")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from service.domain.errors import InputError
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
 from training.simulate.examine import Options, check, simulate_case
-from training.simulate.memory import give_back_excess, keep_freed_memory
+from training.simulate.memory import give_back_freed, keep_freed_memory
 from training.simulate.site import OptionError, Site, load_sites
 
 SEED_STRIDE = 1_000_000
@@ -28,7 +28,7 @@ def make_case(seed: int, site: Site, folder: Path, options: Options) -> None:
     """Simulate, preprocess and save one case, unless it is there already."""
     if not folder.exists():
         save(prepare(simulate_case(seed, site, options), InputSpec()), folder)
-        give_back_excess()
+        give_back_freed()
 
 
 def main(  # noqa: PLR0913, PLR0917 - one parameter an option

@@ -18,7 +18,8 @@ from service.domain.sequence import Role
 from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Predictor
 from training.dataset import PreparedCase, load
-from training.evaluate import measure, predict
+from training.evaluate import predict
+from training.metrics import Subject, measure
 from training.simulate.grids import axial_grid
 
 SIZE = (10, 96, 112)
@@ -88,7 +89,8 @@ def load_golden(folder: Path) -> PreparedCase:
 
 def golden_dice(case: PreparedCase, predictor: Predictor, spec: ModelSpec) -> float:
     """Return the Dice of the served path on a golden case with all its sequences."""
-    return measure(case, predict(case, Role, predictor, spec), spec).dice
+    probability = predict(case, Role, predictor, spec)
+    return measure(Subject.of(case, spec), probability, spec).target.dice
 
 
 def main(

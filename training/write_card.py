@@ -1,6 +1,7 @@
 """Copy what was measured to model.json and MODEL_CARD.md: ``python -m training.write_card MODEL``.
 
-Numbers come from evaluation.json alone, so that card, report and measurement cannot differ.
+Numbers come from evaluation.json alone (and evaluation-natural.json, if it is there), so that card,
+report and measurement cannot differ.
 """
 
 import json
@@ -12,22 +13,21 @@ from typing import Annotated, Any
 import typer
 
 from service.adapters.model_files import read_spec
-from service.domain.model_spec import ModelSpec
-from training.evaluate import EVALUATION
+from service.domain.model_spec import COMBINATIONS, ModelSpec, combination
+from service.domain.sequence import Role
+from training.evaluate import EVALUATION, NATURAL, SCHEMA_VERSION, EvaluationError
+from training.evaluation_report import MAIN, SUBSET, missing_table, table
 from training.export_onnx import write_spec
 
-COLUMNS = {
-    "cases_with_clot": "cases with a clot",
-    "detection_rate": "detection",
-    "detection_rate_any": "by any finding",
-    "detection_rate_iou_0.1": "IoU > 0.1",
-    "detection_rate_centre_5mm": "centre within 5 mm",
-    "dice_all": "Dice, all",
-    "dice_detected": "Dice, detected",
-    "dice_lumen_all": "Dice against lumen",
-    "false_positives_per_case": "false positives per case",
-    "cases_without_clot": "cases without a clot",
-    "false_alarm_rate_without_clot": "false alarms among them",
+# What model.json, and so every report, tells about a combination of sequences.
+TOLD = ("detection_rate", "dice_all", "false_positives_per_case")
+COUNTED = ("cases_with_clot", "cases_without_clot")
+# Combinations that the card shows; evaluation.md has all.
+SHOWN = {
+    "all": frozenset(Role),
+    "without SUSC and PHASE": frozenset(Role) - {Role.SUSC, Role.PHASE},
+    "DWI and ADC": frozenset({Role.DWI, Role.ADC}),
+    "SUSC": frozenset({Role.SUSC}),
 }
 CARD = """# {name} {version}
 
@@ -48,51 +48,96 @@ cases. `weights.pt` holds the PyTorch weights, `golden/` a small simulated case 
 
 ## Measured on simulated cases it had not seen
 
-Detection: the most probable finding touches the label; "by any finding": any of them does. IoU and
-centre are of the most probable finding: its intersection over union with the label, the distance
-of its centre from the label's. "Dice, all" counts misses, and false findings in every case. The
-label is the dark region that the simulated clot causes, or its lumen where it is not visible.
-Subsets are made by removing sequences; the grid stays that of the susceptibility-weighted series.
+Means over cases with 95 % bootstrap intervals. Detection: the most probable finding touches the
+label; "by any finding": any of them does. IoU and centre are of the most probable finding. "Dice,
+all" counts misses, and false findings in every case. The target is the dark region that the
+simulated clot causes, or its lumen where it is not visible; the lumen is the true clot.
+`evaluation.md` has all tables and plots.
 
-By the sequences that are there (simulated):
+By label:
 
-{subsets}
+{labels}
 
-By scanner, all sequences (simulated):
+By sequences: all of them, and without those that the archives of the sites would lack:
+
+{conditions}
+
+By scanner, {condition}:
 
 {sites}
 
 A: 3 T multi-echo mean. B: 3 T, phase-masked. C: 1.5 T, phase-masked. D: 1.5 T 2D T2*, 5 to 6 mm
-slices, no phase.
+slices, no phase in the archive.
 
+{combinations}
 ## Limits
 
 - No real thrombus was in the training or in these measurements. Real scanners, pathology, motion,
   faces and older infarcts look different.
 - Veins, microbleeds and air at the skull base can cause false findings.
-- Few cases: with {count} cases a rate of 80 % has a 95 % interval of about +-{interval} points.
+- Intervals are over simulated cases: they say nothing about the step to real ones.
 - Without the susceptibility-weighted series the clot is visible only indirectly.
-- The fewer sequences, the fewer clots are found and the more findings are false (first table).
+- The fewer sequences, the fewer clots are found and the more findings are false.
 """
+COMBINED = """By combination of sequences, on {cases} of the cases:
+
+{shown}
+
+{missing}
+"""
+NOT_COMBINED = "Other combinations of sequences were not measured.\n"
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a Markdown table of summaries, one a row."""
-    lines = [
-        "| simulated | " + " | ".join(COLUMNS.values()) + " |",
-        "|---|" + "---|" * len(COLUMNS),
-    ]
-    for name, summary in rows.items():
-        cells = ["-" if summary[key] is None else f"{summary[key]:.3g}" for key in COLUMNS]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def read_evaluation(file: Path) -> dict[str, Any]:
+    """Read what ``training.evaluate`` wrote.
+
+    Raises
+    ------
+    EvaluationError
+        If it is missing or of another form.
+    """
+    if not file.exists():
+        raise EvaluationError(f"{file} is missing: run training.evaluate")
+    measured: dict[str, Any] = json.loads(file.read_text())
+    version = measured.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise EvaluationError(
+            f"{file} has schema_version {version!r}, not {SCHEMA_VERSION}: run training.evaluate"
+        )
+    return measured
+
+
+def performance(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what model.json says was measured, with every combination of sequences."""
+    target, lumen = measured["labels"]["target"], measured["labels"]["lumen"]
+    rows = {} if measured["subsets"] is None else dict(measured["subsets"]["rows"])
+    complete = measured["breakdown"]["missing"].get("0")
+    if complete is not None:
+        # More cases than those of the combinations.
+        rows[combination(Role)] = complete
+    return {
+        "data": measured["data"],
+        **target,
+        "dice_lumen_all": lumen["dice_all"],
+        # Without a clot to find, nothing is known of how well clots are found.
+        COMBINATIONS: {name: _told(row) for name, row in rows.items() if row["cases_with_clot"]},
+    }
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    intervals = {key: row["intervals"][key] for key in TOLD}
+    return {key: row[key] for key in (*COUNTED, *TOLD)} | {"intervals": intervals}
 
 
 def render(
-    spec: ModelSpec, measured: Mapping[str, Any], architecture: str, limits: Sequence[str] = ()
+    spec: ModelSpec,
+    measured: Mapping[str, Any],
+    architecture: str,
+    limits: Sequence[str] = (),
+    natural: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the text of the card; ``limits`` are sentences about this version alone."""
-    count = measured["subsets"]["all"]["cases_with_clot"]
+    conditions = {part["condition"]: part for part in (measured, natural) if part is not None}
     return CARD.format(
         name=spec.name,
         version=spec.version,
@@ -100,11 +145,28 @@ def render(
         threshold=spec.threshold,
         min_volume_mm3=spec.min_volume_mm3,
         training_data=spec.training_data,
-        subsets=table(measured["subsets"]),
-        sites=table(measured["sites"]),
-        count=count,
-        interval=round(196 * (0.8 * 0.2 / max(1, count)) ** 0.5),
+        labels=table("label", measured["labels"], MAIN),
+        conditions=table(
+            "sequences",
+            {name: part["labels"]["target"] for name, part in conditions.items()},
+            MAIN,
+        ),
+        condition=f"{measured['condition']} sequences",
+        sites=table("site", measured["breakdown"]["site"], MAIN),
+        combinations=_combinations(measured["subsets"]),
     ) + "".join(f"- {limit}\n" for limit in limits)
+
+
+def _combinations(subsets: Mapping[str, Any] | None) -> str:
+    if subsets is None:
+        return NOT_COMBINED
+    shown = {title: subsets["rows"].get(combination(roles)) for title, roles in SHOWN.items()}
+    known = {title: row for title, row in shown.items() if row is not None}
+    return COMBINED.format(
+        cases=subsets["cases"],
+        shown=table("sequences", known, SUBSET),
+        missing=missing_table(subsets),
+    )
 
 
 def main(
@@ -116,10 +178,12 @@ def main(
 ) -> None:
     """Rewrite MODEL_CARD.md and expected_performance in model.json."""
     spec = read_spec(model)
-    measured = json.loads((model / EVALUATION).read_text())
-    performance = {"data": measured["data"], **measured["subsets"]["all"]}
-    write_spec(replace(spec, expected_performance=performance), model)
-    (model / "MODEL_CARD.md").write_text(render(spec, measured, architecture, limit or ()))
+    measured = read_evaluation(model / EVALUATION)
+    file = model / NATURAL
+    natural = read_evaluation(file) if file.exists() else None
+    write_spec(replace(spec, expected_performance=performance(measured)), model)
+    card = render(spec, measured, architecture, limit or (), natural)
+    (model / "MODEL_CARD.md").write_text(card)
     typer.echo(f"{model / 'MODEL_CARD.md'} written")
 
 

@@ -18,6 +18,7 @@ from service.domain.report import (
     SCHEMA_VERSION,
     DetectionReport,
     ReportedEvidence,
+    ReportedExpectation,
     ReportedModel,
     ReportedRegistration,
     ReportedVolume,
@@ -31,6 +32,7 @@ _ADAPTER = TypeAdapter(DetectionReport)
 _NESTED = (
     Finding,
     ReportedEvidence,
+    ReportedExpectation,
     ReportedModel,
     ReportedRegistration,
     ReportedVolume,

@@ -271,6 +271,7 @@ class _Told:
                 execution_provider=self.model.execution_provider,
                 identity=self.identity,
                 reference_role=None if alignment is None else alignment.reference_role,
+                used_roles=() if alignment is None else self._used(alignment, blank),
                 registrations=() if alignment is None else alignment.registrations,
                 findings=findings,
                 warnings=tuple(self._warnings(alignment, segmentation, blank)),
@@ -281,6 +282,11 @@ class _Told:
                 ),
             )
         )
+
+    def _used(self, alignment: Alignment, blank: Sequence[Role]) -> tuple[Role, ...]:
+        """Return the inputs of the network that the study filled, in the network's order."""
+        there = alignment.volumes.keys() - set(blank)
+        return tuple(role for role in self.model.spec.input.roles if role in there)
 
     def _warnings(
         self, alignment: Alignment | None, segmentation: Dataset | None, blank: Sequence[Role]

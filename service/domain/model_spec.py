@@ -1,6 +1,6 @@
 """What models/<name>/<version>/model.json promises about model.onnx."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -8,11 +8,18 @@ from service.domain.errors import InvalidModelError
 from service.domain.sequence import Role
 
 SCHEMA_VERSION = "1.0"
+# Key of expected_performance under which the combinations of sequences stand.
+COMBINATIONS = "subsets"
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise InvalidModelError(message)
+
+
+def combination(roles: Iterable[Role]) -> str:
+    """Name a combination of sequences, such as ``ADC+DWI+SUSC``: sorted, so that each has one."""
+    return "+".join(sorted(role.value for role in roles))
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ class ModelSpec:
     intended_use, training_data : str
         Sentences copied into the report.
     expected_performance : mapping
-        What was measured, on what, as in the model card; copied into reports unchanged.
+        What was measured, on what, as in the model card. Its entry ``subsets``, which older models
+        lack, holds the same for combinations of sequences, by the names of ``combination``.
 
     Raises
     ------
@@ -102,6 +110,26 @@ class ModelSpec:
         _require(0 < self.threshold < 1, f"threshold must lie in 0..1, got {self.threshold}")
         _require(self.state_channels >= 1, f"state_channels is {self.state_channels}")
         _require(self.min_volume_mm3 >= 0, f"min_volume_mm3 is {self.min_volume_mm3}")
+        measured = self.expected_performance.get(COMBINATIONS, {})
+        _require(isinstance(measured, Mapping), f"{COMBINATIONS} is no mapping: {measured!r}")
+        for name, performance in measured.items():
+            roles = [role for role in Role if role.value in name.split("+")]
+            _require(name == combination(roles), f"{name!r} names no combination of sequences")
+            _require(isinstance(performance, Mapping), f"{name} has no mapping: {performance!r}")
+
+    @property
+    def overall_performance(self) -> dict[str, Any]:
+        """What was measured, without the combinations of sequences."""
+        return {
+            key: value for key, value in self.expected_performance.items() if key != COMBINATIONS
+        }
+
+    def performance_with(self, roles: Iterable[Role]) -> Mapping[str, Any] | None:
+        """Return what was measured with exactly these sequences; None if that was not."""
+        measured: Mapping[str, Any] | None = self.expected_performance.get(COMBINATIONS, {}).get(
+            combination(roles)
+        )
+        return measured
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:

@@ -10,7 +10,7 @@ from typing import Any
 from service.domain.finding import Finding, StudyResult
 from service.domain.sequence import Role
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 RESEARCH_USE_NOTICE = (
     "Research use only. Not a medical device. Not for diagnosis or treatment decisions."
 )
@@ -137,6 +137,28 @@ class ReportedRegistration:
 
 
 @dataclass(frozen=True)
+class ReportedExpectation:
+    """What to expect of the network with the sequences that this study has.
+
+    Attributes
+    ----------
+    roles : tuple
+        Inputs of the network that the study filled; empty if it was not run.
+    measured : bool
+        Whether the network was measured with exactly these.
+    statement : str
+        The same as a sentence.
+    performance : mapping or None
+        What was measured with exactly these; null if that was not.
+    """
+
+    roles: tuple[Role, ...]
+    measured: bool
+    statement: str
+    performance: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
 class ReportedModel:
     """The network that was chosen, and on what it ran.
 
@@ -159,7 +181,9 @@ class ReportedModel:
     training_data : str
         What it was trained on, as in its card.
     expected_performance : mapping
-        What was measured, and on what, as in its card.
+        What was measured over all test cases, and on what, as in its card.
+    expected_for_study : ReportedExpectation
+        What to expect with the sequences that this study has.
     """
 
     name: str
@@ -171,6 +195,7 @@ class ReportedModel:
     intended_use: str
     training_data: str
     expected_performance: Mapping[str, Any]
+    expected_for_study: ReportedExpectation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from service.domain.finding import Finding, StudyResult
 from service.domain.identity import ResultIdentity
-from service.domain.model_spec import ModelSpec
+from service.domain.model_spec import ModelSpec, combination
 from service.domain.report import (
     DetectionReport,
     ReportedEvidence,
+    ReportedExpectation,
     ReportedModel,
     ReportedRegistration,
     ReportedVolume,
@@ -26,6 +27,8 @@ class ReportInput:
     ----------
     reference_role : Role or None
         None if no series can be the reference: then the input is insufficient.
+    used_roles : tuple of Role
+        What the network saw of the study; empty if it was not run.
     insufficiency : str or None
         Why the study could not be analysed although there is a reference role, as a sentence;
         it too makes the input insufficient.
@@ -39,6 +42,7 @@ class ReportInput:
     execution_provider: str
     identity: ResultIdentity
     reference_role: Role | None = None
+    used_roles: tuple[Role, ...] = ()
     registrations: tuple[ReportedRegistration, ...] = ()
     findings: tuple[Finding, ...] = ()
     warnings: tuple[ReportWarning, ...] = ()
@@ -177,7 +181,30 @@ def _model(content: ReportInput) -> ReportedModel:
         min_volume_mm3=model.min_volume_mm3,
         intended_use=model.intended_use,
         training_data=model.training_data,
-        expected_performance=dict(model.expected_performance),
+        expected_performance=model.overall_performance,
+        expected_for_study=_expectation(model, content.used_roles),
+    )
+
+
+def _expectation(model: ModelSpec, roles: tuple[Role, ...]) -> ReportedExpectation:
+    """Say what was measured with the sequences of this study, or that nothing was."""
+    performance = model.performance_with(roles)
+    data = model.expected_performance.get("data", "unstated")
+    names = combination(roles)
+    if not roles:
+        statement = "The network was not run on this study."
+    elif performance is None:
+        statement = (
+            f"The network was not measured with exactly these sequences ({names}): how well it "
+            "works with them is not known."
+        )
+    else:
+        statement = f"Measured with exactly these sequences ({names}) on {data} data."
+    return ReportedExpectation(
+        roles=roles,
+        measured=performance is not None,
+        statement=statement,
+        performance=None if performance is None else dict(performance),
     )
 
 

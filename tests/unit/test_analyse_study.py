@@ -164,6 +164,7 @@ def test_thrombus_is_found_where_it_is(tmp_path: Path) -> None:
     assert analysis.segmentation is not None
     assert report.segmentation_sop_instance_uid == analysis.segmentation.SOPInstanceUID
     assert report.model.execution_provider == "TestExecutionProvider"
+    assert report.model.expected_for_study.roles == (Role.SUSC,)
     assert set(analysis_files(analysis)) == {
         "report.json",
         "segmentation.dcm",
@@ -228,6 +229,7 @@ def test_empty_reference_is_insufficient_input(tmp_path: Path) -> None:
     report = analyse(study_of(tmp_path, mr_series(empty, **SWI))).report
     assert report.result is StudyResult.INSUFFICIENT_INPUT
     assert "no head found" in (report.insufficiency or "")
+    assert report.model.expected_for_study.roles == ()
 
 
 def test_another_installation_gives_other_identifiers(tmp_path: Path) -> None:
@@ -289,3 +291,4 @@ def test_a_sequence_beside_the_head_is_said_to_be_missing(tmp_path: Path) -> Non
     analysis = analyse(study_of(tmp_path, mr_series(volume, **SWI), mr_series(beside, **FLAIR)))
     (warning,) = [found for found in analysis.report.warnings if found.code == "BLANK_ROLES"]
     assert warning.detail.startswith("FLAIR")
+    assert analysis.report.model.expected_for_study.roles == (Role.SUSC,)

@@ -51,6 +51,24 @@ def test_newest_version_is_by_number_not_by_letter(tmp_path: Path) -> None:
     assert [spec.version for spec in installed_models(tmp_path)] == ["0.2.0", "0.9.0", "0.10.0"]
 
 
+def test_performance_is_looked_up_by_the_exact_sequences(tmp_path: Path) -> None:
+    measured = {"ADC+DWI": {"dice_all": 0.1}, "SUSC": {"dice_all": 0.4}}
+    changes = {"expected_performance": {"data": "simulated", "subsets": measured}}
+    spec = read_spec(install(tmp_path, "net", "1.0.0", changes))
+    assert spec.performance_with((Role.DWI, Role.ADC)) == {"dice_all": 0.1}
+    assert spec.performance_with((Role.SUSC,)) == {"dice_all": 0.4}
+    assert spec.performance_with((Role.SUSC, Role.DWI)) is None
+    assert spec.performance_with(()) is None
+    assert spec.overall_performance == {"data": "simulated"}
+
+
+def test_a_model_without_combinations_knows_none(tmp_path: Path) -> None:
+    changes = {"expected_performance": {"data": "simulated", "dice_all": 0.5}}
+    spec = read_spec(install(tmp_path, "net", "1.0.0", changes))
+    assert spec.performance_with(Role) is None
+    assert spec.overall_performance == {"data": "simulated", "dice_all": 0.5}
+
+
 @pytest.mark.parametrize("wanted", ["other", "net:9.9.9", "../net", ""])
 def test_unknown_model_names_what_is_installed(tmp_path: Path, wanted: str) -> None:
     install(tmp_path, "net", "1.0.0")
@@ -63,6 +81,10 @@ def test_unknown_model_names_what_is_installed(tmp_path: Path, wanted: str) -> N
     [
         ({"threshold": 1.5}, "threshold"),
         ({"schema_version": "7"}, "schema_version"),
+        ({"expected_performance": {"subsets": [1]}}, "subsets is no mapping"),
+        ({"expected_performance": {"subsets": {"SUSC+ADC": {}}}}, "'SUSC\\+ADC' names no"),
+        ({"expected_performance": {"subsets": {"T1": {}}}}, "'T1' names no combination"),
+        ({"expected_performance": {"subsets": {"ADC": 0.5}}}, "ADC has no mapping"),
         ({"surprise": 1}, "surprise"),
         ({"state_channels": 0}, "state_channels"),
         ({"sha256": "abc"}, "sha256"),

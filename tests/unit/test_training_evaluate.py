@@ -1,125 +1,41 @@
-"""Metrics on probability maps whose right answer is known."""
+"""Evaluation from cases to document, report and card."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
 
-from service.domain.model_spec import InputSpec, ModelSpec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
-from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Float32, Prediction
-from training.choose_threshold import choose, score
-from training.dataset import PreparedCase
-from training.evaluate import SUBSETS, dice, document, evaluate, measure, summarise, without
-from training.simulate.grids import axial_grid
-from training.write_card import render
-
-GRID = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (8, 32, 32))
-SPEC = ModelSpec(
-    name="test",
-    version="0",
-    sha256="0" * 64,
-    input=InputSpec(),
-    state_channels=1,
-    threshold=0.5,
-    min_volume_mm3=5.0,
-    intended_use="tests",
-    training_data="none",
+from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, Box, case, probability, subject
+from tests.tiny_model import NAME, VERSION, install_tiny_model
+from training.choose_threshold import agree, choose, score
+from training.dataset import PreparedCase, save
+from training.evaluate import (
+    EvaluationError,
+    Source,
+    document,
+    evaluate,
+    evaluate_subsets,
+    kept_roles,
+    main,
+    sources_of,
+    without,
+    write,
 )
+from training.metrics import CaseResult, Label, Subject, measure
+from training.summary import breakdown, summarise
+from training.write_card import performance, read_evaluation, render
 
-
-def _case(*, with_clot: bool = True) -> PreparedCase:
-    target = np.zeros(GRID.shape, bool)
-    if with_clot:
-        target[3:5, 10:14, 20:24] = True
-    values = NetworkInput(
-        np.ones((8, 6, 32, 32), np.float32), np.ones(6, np.float32), GRID, GRID, (14.0, 0.0, 0.0)
-    )
-    return PreparedCase(values, target, target, {"seed": 1, "site": "A"})
-
-
-def _map(*boxes: tuple[slice, slice, slice], value: float = 0.9) -> Volume:
-    probability = np.zeros(GRID.shape, np.float32)
-    for box in boxes:
-        probability[box] = value
-    return Volume(probability, GRID)
-
-
-CLOT = (slice(3, 5), slice(10, 14), slice(20, 24))
-SHIFTED = (slice(3, 5), slice(10, 14), slice(22, 26))
-ELSEWHERE = (slice(0, 2), slice(0, 4), slice(0, 4))
-
-
-def test_perfect_answer() -> None:
-    result = measure(_case(), _map(CLOT), SPEC)
-    assert (result.found, result.touched, result.overlapped, result.centred) == (True,) * 4
-    assert result.dice == 1
-    assert (result.findings, result.false_positives) == (1, 0)
-
-
-def test_half_shifted_answer() -> None:
-    result = measure(_case(), _map(SHIFTED), SPEC)
-    assert result.touched
-    assert result.dice == pytest.approx(0.5)
-
-
-def test_more_probable_false_alarm_comes_first_but_hides_nothing() -> None:
-    probability = _map(CLOT).voxels.copy()
-    probability[ELSEWHERE] = 0.99
-    result = measure(_case(), Volume(probability, GRID), SPEC)
-    assert (result.found, result.touched) == (True, False)
-    assert (result.findings, result.false_positives) == (2, 1)
-    assert result.dice == pytest.approx(2 / 3)
-
-
-def test_small_components_are_no_findings() -> None:
-    speck = (slice(0, 1), slice(0, 1), slice(0, 2))
-    assert measure(_case(), _map(speck), SPEC).findings == 0
-
-
-def test_summary_separates_cases_with_and_without_a_clot() -> None:
-    results = [
-        measure(_case(), _map(CLOT), SPEC),
-        measure(_case(), _map(), SPEC),
-        measure(_case(with_clot=False), _map(), SPEC),
-        measure(_case(with_clot=False), _map(ELSEWHERE), SPEC),
-    ]
-    summary = summarise(results)
-    assert (summary["cases_with_clot"], summary["cases_without_clot"]) == (2, 2)
-    assert summary["detection_rate"] == summary["detection_rate_any"] == 0.5
-    assert summary["dice_all"] == 0.5
-    assert summary["dice_detected"] == 1.0
-    assert summary["false_alarm_rate_without_clot"] == 0.5
-    assert summary["false_positives_per_case"] == 0.25
-    assert summarise(results[:1])["false_alarm_rate_without_clot"] is None
-    assert document({"all": results})["sites"]["A"] == summary
-
-
-def test_taking_sequences_away_zeroes_them_and_their_flags() -> None:
-    left = without(_case().network_input, {Role.DWI, Role.ADC}, SPEC)
-    kept = [list(Role).index(role) for role in (Role.DWI, Role.ADC)]
-    assert left.presence.sum() == 2
-    assert (left.sequences[:, kept] == 1).all()
-    assert (np.delete(left.sequences, kept, axis=1) == 0).all()
-
-
-def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
-    probability = _map(CLOT).voxels.copy()
-    probability[ELSEWHERE] = 0.65
-    maps = [
-        (_case(), Volume(probability, GRID)),
-        (_case(with_clot=False), _map(ELSEWHERE, value=0.65)),
-    ]
-    chosen, best = choose(maps, SPEC)
-    assert 0.65 < chosen.threshold < 0.9
-    assert best == 1.0
-    assert score([measure(case, values, SPEC) for case, values in maps]) < 1.0
-
-
-def test_dice_of_two_empty_masks_is_one() -> None:
-    empty = np.zeros(3, bool)
-    assert dice(empty, empty) == 1.0
-    assert dice(empty, ~empty) == 0.0
+SMALL: Box = (slice(3, 5), slice(10, 12), slice(20, 22))
 
 
 class SeesOnSusceptibility:
@@ -129,27 +45,334 @@ class SeesOnSusceptibility:
         self, sequences: Float32, presence: Float32, forward_state: Float32, backward_state: Float32
     ) -> Prediction:
         slices, _, rows, columns = sequences.shape
-        probability = np.zeros((slices, rows, columns), np.float32)
+        found = np.zeros((slices, rows, columns), np.float32)
         if presence[list(Role).index(Role.SUSC)]:
-            probability[CLOT] = 0.9
-        return Prediction(probability, forward_state, backward_state)
+            found[CLOT] = 0.9
+        return Prediction(found, forward_state, backward_state)
+
+
+def _sources(*cases: PreparedCase) -> list[Source]:
+    def reading(prepared: PreparedCase) -> Callable[[], PreparedCase]:
+        return lambda: prepared
+
+    return [Source("cohort", reading(prepared)) for prepared in cases]
+
+
+COHORT = _sources(
+    case(
+        CLOT,
+        seed=1,
+        patient={"clot": {"site": "M1"}},
+        examination={"lacking": ["SUSC", "TOF"]},
+    ),
+    case(CLOT, seed=2, site="B", presence=(1, 1, 1, 0, 0, 0), examination={"lacking": []}),
+    case(seed=3, site="B", examination={"lacking": []}),
+)
+
+
+def test_summary_separates_cases_with_and_without_a_clot() -> None:
+    results = [
+        measure(subject(CLOT), probability(CLOT), SPEC),
+        measure(subject(CLOT), probability(), SPEC),
+        measure(subject(), probability(), SPEC),
+        measure(subject(), probability(ELSEWHERE), SPEC),
+    ]
+    summary = summarise(results)
+    assert (summary["cases_with_clot"], summary["cases_without_clot"]) == (2, 2)
+    assert (summary["detected"], summary["missed"]) == (1, 1)
+    assert summary["detection_rate"] == summary["detection_rate_any"] == 0.5
+    assert summary["dice_all"] == 0.5
+    assert summary["dice_detected"] == 1.0
+    assert summary["false_alarm_rate_without_clot"] == 0.5
+    assert summary["false_positives_per_case"] == 0.25
+    assert (summary["hd95_mm"], summary["volume_error_relative"]) == (0.0, 0.0)
+    assert summary["intervals"]["dice_all"] == [0.0, 1.0]
+    assert summary["intervals"]["dice_detected"] is None
+    assert summarise(results, "lumen")["dice_all"] == pytest.approx(1 / 3, abs=1e-4)
+    assert summarise(results[:1])["false_alarm_rate_without_clot"] is None
+
+
+def test_errors_of_size_keep_their_sign_beside_their_absolute_value() -> None:
+    wider: Box = (slice(3, 5), slice(10, 14), slice(20, 28))
+    half: Box = (slice(3, 5), slice(10, 14), slice(20, 22))
+    answers = (probability(wider), probability(half), probability())
+    summary = summarise([measure(subject(CLOT), answer, SPEC) for answer in answers])
+    voxel = 2.0 * 0.9 * 0.9
+    # 32 voxels of clot; 64 and 16 found, and a miss, which has no size.
+    assert summary["volume_error_mm3"] == pytest.approx(voxel * (32 - 16) / 2)
+    assert summary["volume_error_absolute_mm3"] == pytest.approx(voxel * (32 + 16) / 2)
+    assert summary["volume_error_relative"] == pytest.approx((1.0 + 0.5) / 2)
+    assert summary["length_error_absolute_mm"] > abs(summary["length_error_mm"])
+
+
+def test_breakdown_by_site_artery_size_and_missing_sequences() -> None:
+    results = evaluate(COHORT, SeesOnSusceptibility(), SPEC)
+    small = measure(Subject.of(case(SMALL, seed=9), SPEC, "cohort"), probability(), SPEC)
+    groups = breakdown([small, *results])
+    assert {name: list(part) for name, part in groups.items()} == {
+        "cohort": ["cohort"],
+        "site": ["A", "B"],
+        "occlusion": ["M1", "not stated", "no clot"],
+        # The lumen of CLOT has 16 voxels of 1.62 mm3, that of SMALL four.
+        "clot_size": ["under 30 mm3", "no clot"],
+        "missing": ["0", "3"],
+    }
+    assert groups["site"]["B"]["cases_with_clot"] == 1
+    assert groups["occlusion"]["no clot"]["false_alarm_rate_without_clot"] == 1.0
+    assert groups["clot_size"]["under 30 mm3"]["detected"] == 2
+    assert groups["missing"]["3"]["dice_all"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("columns", "group"),
+    # 4 rows of n columns of 1.62 mm3 in the lumen's one slice.
+    [(4, "under 30 mm3"), (5, "30 to 100 mm3"), (15, "30 to 100 mm3"), (16, "100 mm3 and more")],
+)
+def test_clots_are_sorted_by_the_volume_of_their_lumen(columns: int, group: str) -> None:
+    clot: Box = (slice(3, 5), slice(10, 14), slice(0, columns))
+    assert list(breakdown([measure(subject(clot), probability(), SPEC)])["clot_size"]) == [group]
+
+
+def test_taking_sequences_away_zeroes_them_and_their_flags() -> None:
+    left = without(case(CLOT).network_input, {Role.DWI, Role.ADC}, SPEC)
+    kept = [list(Role).index(role) for role in (Role.DWI, Role.ADC)]
+    assert left.presence.sum() == 2
+    assert (left.sequences[:, kept] == 1).all()
+    assert (np.delete(left.sequences, kept, axis=1) == 0).all()
+
+
+def test_natural_missingness_takes_away_what_the_archive_would_lack() -> None:
+    first = COHORT[0].read()
+    assert kept_roles(first, "all") == frozenset(Role)
+    assert kept_roles(first, "natural") == frozenset(Role) - {Role.SUSC, Role.TOF}
+    with pytest.raises(EvaluationError, match="case 7 does not say"):
+        kept_roles(case(CLOT, seed=7), "natural")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_every_case_is_measured_for_every_subset(threads: int) -> None:
-    cases = [_case(), _case(with_clot=False), _case()]
-    results = evaluate(cases, SeesOnSusceptibility(), SPEC, threads=threads)
-    assert list(results) == list(SUBSETS)
-    for name, rows in results.items():
-        assert [row.with_clot for row in rows] == [True, False, True]
-        found = Role.SUSC in SUBSETS[name]
-        assert [row.findings for row in rows] == [found] * 3
-        assert [row.touched for row in rows] == [found, False, found]
+def test_every_case_is_measured_under_its_condition(threads: int) -> None:
+    predictor = SeesOnSusceptibility()
+    whole = evaluate(COHORT, predictor, SPEC, threads=threads)
+    natural = evaluate(COHORT, predictor, SPEC, condition="natural", threads=threads)
+    assert [result.seed for result in whole] == [result.seed for result in natural] == [1, 2, 3]
+    assert [result.target.touched for result in whole] == [True, True, False]
+    assert [result.target.touched for result in natural] == [False, True, False]
+    assert [result.missing for result in natural] == [2, 3, 0]
+    assert natural[0].sequences == "ADC+DWI+FLAIR+PHASE"
+    assert all(result.voxels is not None for result in whole)
 
 
-def test_card_gives_what_was_measured_and_its_limits() -> None:
-    measured = document({"all": [measure(_case(), _map(CLOT), SPEC)]})
-    card = render(SPEC, measured, "A network.", ["Sees ghosts."])
-    assert "| all | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 1 | 0 | 0 | - |" in card
+def test_combinations_are_measured_on_the_cases_that_have_them() -> None:
+    subsets = evaluate_subsets(COHORT, SeesOnSusceptibility(), SPEC)
+    assert len(subsets) == 63
+    for subset, results in subsets.items():
+        # The second case has no more than SUSC, PHASE and DWI.
+        second = subset <= {Role.SUSC, Role.PHASE, Role.DWI}
+        assert [result.seed for result in results] == ([1, 2, 3] if second else [1, 3])
+        assert all(result.sequences == "+".join(sorted(subset)) for result in results)
+        assert all(result.target.found is (Role.SUSC in subset) for result in results[:-1])
+
+
+def test_only_complete_cases_are_sources(tmp_path: Path) -> None:
+    cohort = tmp_path / "held-out"
+    save(case(CLOT, seed=4), cohort / "0000-A")
+    (cohort / "0001-B.partial").mkdir()
+    (cohort / "0001-B.partial" / "case.json").write_text("{}")
+    (source,) = sources_of(cohort)
+    assert source.cohort == "held-out"
+    assert source.read().parameters["seed"] == 4
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(EvaluationError, match="empty holds no complete case"):
+        sources_of(tmp_path / "empty")
+
+
+def test_only_simulated_cases_are_measured() -> None:
+    real = replace(case(CLOT), parameters={"seed": 5, "site": "clinic"})
+    for measuring in (evaluate, evaluate_subsets):
+        with pytest.raises(EvaluationError, match="case 5 of cohort names no simulator"):
+            measuring(_sources(real), SeesOnSusceptibility(), SPEC)
+
+
+@pytest.fixture(scope="module")
+def results() -> list[CaseResult]:
+    return evaluate(COHORT, SeesOnSusceptibility(), SPEC)
+
+
+def test_document_is_plain_json_and_complete(results: list[CaseResult], tmp_path: Path) -> None:
+    subsets = evaluate_subsets(COHORT[:1], SeesOnSusceptibility(), SPEC)
+    measured = document(results, subsets, SPEC, "all")
+    report = write(measured, tmp_path / "out")
+    read = read_evaluation(tmp_path / "out" / "evaluation.json")
+    assert read == json.loads(json.dumps(measured))
+    assert (read["data"], read["condition"], read["cohorts"]) == ("simulated", "all", {"cohort": 3})
+    assert read["labels"]["target"]["detection_rate"] == 1.0
+    assert read["subsets"]["rows"]["DWI"]["detection_rate"] == 0.0
+    assert [row["seed"] for row in read["cases"]] == [1, 2, 3]
+    assert read["cases"][0]["target"]["hits"] == [True]
+    # Both have a perfect Dice: there is no order to correlate with.
+    assert read["calibration"]["entropy_and_dice"]["pairs"] == 2
+    assert read["calibration"]["entropy_and_dice"]["rho"] is None
+    assert read["calibration"]["cases"]["cases"] == 3
+    assert report == tmp_path / "out" / "evaluation.md"
+
+
+def test_every_table_and_plot_of_the_report_says_simulated(
+    results: list[CaseResult], tmp_path: Path
+) -> None:
+    subsets = evaluate_subsets(COHORT[:1], SeesOnSusceptibility(), SPEC)
+    text = write(document(results, subsets, SPEC, "all"), tmp_path).read_text()
+    rows = text.splitlines()
+    headers = [above for above, rule in pairwise(rows) if rule[:4] == "|---"]
+    assert len(headers) == 12
+    assert all("simulated" in header for header in headers)
+    assert "| target | 2 | 1 | 1 [1, 1] |" in text
+    assert "| DWI+PHASE (PHASE without SUSC) | 1 | 0 |" in text
+    plots = [row for row in rows if row.startswith("![")]
+    assert all("(simulated)" in plot for plot in plots)
+    names = [plot.split("](")[1].rstrip(")") for plot in plots]
+    assert names == [
+        f"evaluation-{name}.png" for name in ("froc", "calibration", "dice", "robustness")
+    ]
+    for name in names:
+        with Image.open(tmp_path / name) as plot:
+            pixels = np.asarray(plot.convert("L"))
+        assert pixels.shape == (420, 600)
+        assert np.unique(pixels).size > 20
+
+
+def test_a_natural_evaluation_does_not_replace_the_whole_one(
+    results: list[CaseResult], tmp_path: Path
+) -> None:
+    write(document(results, None, SPEC, "all"), tmp_path)
+    report = write(document(results, None, SPEC, "natural"), tmp_path)
+    assert report.name == "evaluation-natural.md"
+    assert "archive of each site would lack" in report.read_text()
+    assert "Not measured." in report.read_text()
+    assert read_evaluation(tmp_path / "evaluation.json")["condition"] == "all"
+
+
+def test_cases_without_any_clot_or_finding_can_be_reported(tmp_path: Path) -> None:
+    silent = [measure(subject(), probability(), SPEC, voxels=True)]
+    report = write(document(silent, None, SPEC, "all"), tmp_path)
+    assert "| target | 0 | 1 | - | - | - | - | - | - | 0 | 0 |" in report.read_text()
+
+
+def test_model_json_gets_every_measured_combination(results: list[CaseResult]) -> None:
+    subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
+    told = performance(document(results, subsets, SPEC, "all"))
+    assert (told["data"], told["detection_rate"]) == ("simulated", 1.0)
+    assert told["dice_lumen_all"] == pytest.approx(2 / 3, abs=1e-4)
+    assert len(told["subsets"]) == 63
+    assert told["subsets"]["DWI+SUSC"] == {
+        "cases_with_clot": 2,
+        "cases_without_clot": 0,
+        "detection_rate": 1.0,
+        "dice_all": 1.0,
+        "false_positives_per_case": 0.0,
+        "intervals": {
+            "detection_rate": [1.0, 1.0],
+            "dice_all": [1.0, 1.0],
+            "false_positives_per_case": [0.0, 0.0],
+        },
+    }
+    # All cases that had everything count, not only those of the combinations.
+    complete = told["subsets"]["ADC+DWI+FLAIR+PHASE+SUSC+TOF"]
+    assert (complete["cases_with_clot"], complete["cases_without_clot"]) == (1, 1)
+
+
+def test_a_combination_measured_without_any_clot_is_not_told() -> None:
+    silent = _sources(case())
+    results = evaluate(silent, SeesOnSusceptibility(), SPEC)
+    subsets = evaluate_subsets(silent, SeesOnSusceptibility(), SPEC)
+    assert performance(document(results, subsets, SPEC, "all"))["subsets"] == {}
+
+
+def test_without_combinations_only_complete_cases_are_told(results: list[CaseResult]) -> None:
+    told = performance(document(results, None, SPEC, "all"))
+    assert list(told["subsets"]) == ["ADC+DWI+FLAIR+PHASE+SUSC+TOF"]
+    assert performance(document(results[1:2], None, SPEC, "all"))["subsets"] == {}
+
+
+def test_card_gives_what_was_measured_and_its_limits(results: list[CaseResult]) -> None:
+    subsets = evaluate_subsets(COHORT[:1], SeesOnSusceptibility(), SPEC)
+    natural = evaluate(COHORT, SeesOnSusceptibility(), SPEC, condition="natural")
+    card = render(
+        SPEC,
+        document(results, subsets, SPEC, "all"),
+        "A network.",
+        ["Sees ghosts."],
+        document(natural, None, SPEC, "natural"),
+    )
+    assert "| target | 2 | 1 | 1 [1, 1] |" in card
+    assert "| natural | 2 | 1 | 0.5 [0, 1] |" in card
+    assert "| DWI and ADC | 1 | 0 | 0 | 0 | - | 0 |" in card
     assert "simulated studies only" in card
     assert card.endswith("- Sees ghosts.\n")
+    plain = render(SPEC, document(results, None, SPEC, "all"), "A network.")
+    assert "Other combinations of sequences were not measured." in plain
+    assert "| natural |" not in plain
+
+
+@pytest.fixture
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(main)
+    return app
+
+
+def test_command_measures_cohorts_and_writes_into_the_model(
+    tmp_path: Path, command: typer.Typer
+) -> None:
+    install_tiny_model(tmp_path)
+    model = tmp_path / NAME / VERSION
+    # The tiny network calls thrombus what is dark on the susceptibility image.
+    dark = case(CLOT, seed=1, examination={"lacking": ["SUSC"]})
+    np.asarray(dark.network_input.sequences)[(CLOT[0], 0, *CLOT[1:])] = -4.0
+    for name in ("one", "two"):
+        save(dark, tmp_path / name / "0000-A")
+    cohorts = [f"--cohort={tmp_path / name}" for name in ("one", "two")]
+    runner = CliRunner()
+    whole = runner.invoke(command, [str(model), *cohorts, "--subset-cases", "1"])
+    assert whole.exit_code == 0, whole.output
+    measured = read_evaluation(model / "evaluation.json")
+    assert measured["cohorts"] == {"one": 1, "two": 1}
+    assert measured["labels"]["target"]["dice_all"] == 1.0
+    assert measured["subsets"]["cases"] == 1
+    assert measured["model"]["name"] == NAME
+    out = tmp_path / "elsewhere"
+    lacking = [str(model), cohorts[0], "--condition", "natural", "--out", str(out)]
+    assert runner.invoke(command, lacking).exit_code == 0
+    assert read_evaluation(out / "evaluation-natural.json")["breakdown"]["missing"].keys() == {"1"}
+
+
+def test_command_says_what_is_wrong_with_a_cohort(tmp_path: Path, command: typer.Typer) -> None:
+    install_tiny_model(tmp_path)
+    (tmp_path / "empty").mkdir()
+    arguments = [str(tmp_path / NAME / VERSION), "--cohort", str(tmp_path / "empty")]
+    refused = CliRunner().invoke(command, arguments)
+    assert refused.exit_code == 2
+    # The message stands in a frame that breaks its lines.
+    assert "holds no complete case" in " ".join(refused.output.replace("│", " ").split())
+
+
+def test_an_evaluation_of_another_form_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "evaluation.json"
+    with pytest.raises(EvaluationError, match="is missing"):
+        read_evaluation(file)
+    file.write_text(json.dumps({"data": "simulated", "subsets": {}}))
+    with pytest.raises(EvaluationError, match=r"schema_version None, not 2\.0"):
+        read_evaluation(file)
+
+
+def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
+    maps: list[tuple[Label, Volume]] = [
+        (
+            subject(CLOT, SECOND).target,
+            probability(CLOT, SECOND, ELSEWHERE, values=(0.9, 0.9, 0.65)),
+        ),
+        (subject().target, probability(ELSEWHERE, values=(0.65,))),
+    ]
+    chosen, best = choose(maps, SPEC)
+    assert 0.65 < chosen.threshold < 0.9
+    assert best == 1.0
+    assert score([agree(label, found, SPEC) for label, found in maps]) < 1.0

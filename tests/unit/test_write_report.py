@@ -7,6 +7,7 @@ import pytest
 
 from service.adapters.report_json import report_schema, report_to_json, schema_to_json
 from service.domain.finding import StudyResult
+from service.domain.model_spec import ModelSpec
 from service.domain.report import DetectionReport, ReportedRegistration, ReportWarning
 from service.domain.sequence import Classification, Evidence, Role, SequenceLabel
 from service.domain.study import (
@@ -162,20 +163,58 @@ def test_a_missing_thickness_is_a_warning_where_there_is_a_segmentation() -> Non
     assert [warning.code for warning in positive.warnings] == ["NO_SLICE_THICKNESS"]
 
 
+MEASURED = dataclasses.replace(
+    MODEL,
+    expected_performance={
+        "data": "simulated",
+        "dice_all": 0.6,
+        "subsets": {"ADC+DWI+SUSC": {"dice_all": 0.5}, "SUSC": {"dice_all": 0.25}},
+    },
+)
+
+
+def test_what_to_expect_is_that_of_the_sequences_that_were_there() -> None:
+    model = write_report(content(model=MEASURED, used_roles=(Role.SUSC, Role.DWI, Role.ADC))).model
+    expected = model.expected_for_study
+    assert (expected.measured, expected.performance) == (True, {"dice_all": 0.5})
+    assert expected.roles == (Role.SUSC, Role.DWI, Role.ADC)
+    assert expected.statement == (
+        "Measured with exactly these sequences (ADC+DWI+SUSC) on simulated data."
+    )
+    # The other combinations would say nothing about this study.
+    assert model.expected_performance == {"data": "simulated", "dice_all": 0.6}
+
+
+@pytest.mark.parametrize("model", [MEASURED, MODEL], ids=["with combinations", "without any"])
+def test_a_combination_that_was_not_measured_is_said_to_be_unknown(model: ModelSpec) -> None:
+    report = write_report(content(model=model, used_roles=(Role.SUSC, Role.FLAIR)))
+    expected = report.model.expected_for_study
+    assert (expected.measured, expected.performance) == (False, None)
+    assert "was not measured with exactly these sequences (FLAIR+SUSC)" in expected.statement
+
+
+def test_without_a_run_nothing_is_expected() -> None:
+    report = write_report(content(model=MEASURED, reference_role=None))
+    expected = report.model.expected_for_study
+    assert (expected.roles, expected.measured, expected.performance) == ((), False, None)
+    assert expected.statement == "The network was not run on this study."
+
+
 @pytest.mark.parametrize(
     "report",
     [
         FULL,
+        write_report(content(model=MEASURED, used_roles=(Role.SUSC,))),
         write_report(content()),
         write_report(content(reference_role=None, detected=DetectedSequences(()))),
     ],
-    ids=["positive", "negative", "insufficient"],
+    ids=["positive", "measured", "negative", "insufficient"],
 )
 def test_reports_obey_the_schema(report: DetectionReport) -> None:
     document = json.loads(report_to_json(report))
     jsonschema.Draft202012Validator(report_schema()).validate(document)
     assert document["result"] == report.result.value
-    assert document["schema_version"] == "1.1"
+    assert document["schema_version"] == "1.2"
     assert "Research use only" in document["research_use_notice"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from training.simulate.case import SIMULATOR_VERSION, Case
 from training.simulate.dicom.study import write_dicom
 from training.simulate.formats import Format, Style
-from training.simulate.memory import give_back_excess, keep_freed_memory
+from training.simulate.memory import give_back_freed, keep_freed_memory
 from training.simulate.nifti import subject, write_bids, write_truth
 from training.simulate.site import OptionError, Site
 
@@ -76,7 +76,7 @@ class Recipe:
             self._write(order, partial)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-            give_back_excess()
+            give_back_freed()
 
     def _write(self, order: Order, partial: Path) -> None:
         place = self._place(order.name)

@@ -10,7 +10,7 @@ from service.bootstrap.gateway import Gateway
 from service.domain.errors import ResultNotAvailableError
 from service.domain.finding import StudyResult
 from service.domain.job import Job
-from service.domain.report import DetectionReport
+from service.domain.report import SCHEMA_VERSION, DetectionReport
 from service.entrypoints.api.job_routes import JobId
 from service.entrypoints.api.job_schemas import RESULT_LINKS
 from service.entrypoints.api.problems import documented
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/jobs", tags=["results"])
 REPORT_EXAMPLE = {
     "application/json": {
         "example": {
-            "schema_version": "1.0",
+            "schema_version": SCHEMA_VERSION,
             "result": "no_thrombus_found",
             "findings": [],
             "missing_roles": ["TOF"],
