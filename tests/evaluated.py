@@ -6,7 +6,7 @@ from service.domain.model_spec import InputSpec, ModelSpec
 from service.domain.volume import Volume
 from service.stages.preprocess import NetworkInput
 from training.dataset import PreparedCase
-from training.metrics import Agreement, CaseResult, Subject
+from training.metrics import SIMULATED, Agreement, CaseResult, Subject
 from training.simulate.grids import axial_grid
 
 GRID = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (8, 32, 32))
@@ -91,6 +91,7 @@ def result(
         seed=seed,
         site="A",
         cohort="cohort",
+        data=SIMULATED,
         occlusion="M1",
         sequences="SUSC",
         missing=5,

@@ -1,4 +1,4 @@
-"""Measure a released model on simulated cases it has not seen, through the served path.
+"""Measure a released model on cases it has not seen, through the served path.
 
 ``python -m training.evaluate models/NAME/VERSION --cohort FOLDER`` runs ONNX Runtime,
 ``run_model`` and ``extract_findings`` as the service does, on the network's grid. Sequences are
@@ -8,7 +8,7 @@ It writes ``evaluation.json``, ``evaluation.md`` and plots; ``evaluation-natural
 sequences that each site's archive would lack are taken away. The JSON document holds:
 
 ``schema_version``, ``data``
-    "2.0", "simulated".
+    "2.0", and what the cases are: "simulated" or "real".
 ``model``
     name, version, sha256, threshold, min_volume_mm3.
 ``condition``
@@ -84,22 +84,6 @@ class Source:
     cohort: str
     read: Callable[[], PreparedCase]
 
-    def simulated(self) -> PreparedCase:
-        """Read the case.
-
-        Raises
-        ------
-        EvaluationError
-            If it is not simulated: what is written says of every number that it is.
-        """
-        case = self.read()
-        if "simulator" not in case.parameters:
-            raise EvaluationError(
-                f"case {case.parameters['seed']} of {self.cohort} names no simulator: only "
-                "simulated cases can be measured here"
-            )
-        return case
-
 
 def sources_of(cohort: Path) -> list[Source]:
     """Return the complete cases of a cohort, in the order of their names.
@@ -164,7 +148,7 @@ def evaluate(
     """Measure every case under a condition, calibration of voxels included."""
 
     def measured(source: Source) -> CaseResult:
-        case = source.simulated()
+        case = source.read()
         kept = kept_roles(case, condition)
         subject = Subject.of(case, spec, source.cohort)
         return measure(subject, predict(case, kept, predictor, spec), spec, kept, voxels=True)
@@ -183,7 +167,7 @@ def evaluate_subsets(
     subsets = all_subsets(spec.input.roles)
 
     def measured(source: Source) -> dict[frozenset[Role], CaseResult]:
-        subject = Subject.of(source.simulated(), spec, source.cohort)
+        subject = Subject.of(source.read(), spec, source.cohort)
         flags = zip(spec.input.roles, subject.case.network_input.presence, strict=True)
         there = {role for role, flag in flags if flag}
         return {
@@ -207,7 +191,7 @@ def document(
     cohorts = [result.cohort for result in results]
     return {
         "schema_version": SCHEMA_VERSION,
-        "data": "simulated",
+        "data": _data_of(results),
         "model": {
             key: getattr(spec, key)
             for key in ("name", "version", "sha256", "threshold", "min_volume_mm3")
@@ -221,6 +205,20 @@ def document(
         "subsets": None if subsets is None else tabulate(subsets, spec.input.roles),
         "cases": [asdict(result) for result in results],
     }
+
+
+def _data_of(results: Sequence[CaseResult]) -> str:
+    """Say what the cases are.
+
+    Raises
+    ------
+    EvaluationError
+        If some are simulated and others are not: no number of both means anything.
+    """
+    found = sorted({result.data for result in results})
+    if len(found) > 1:
+        raise EvaluationError("cohorts of patients and simulated ones are measured apart")
+    return found[0]
 
 
 def _calibration(results: Sequence[CaseResult]) -> dict[str, Any]:
@@ -293,9 +291,10 @@ def main(
         results = evaluate(sources, predictor, spec, condition=condition, threads=threads)
         chosen = [sources[number] for number in choose_cases(len(sources), subset_cases)]
         subsets = evaluate_subsets(chosen, predictor, spec, threads=threads) if chosen else None
+        measured = document(results, subsets, spec, condition)
     except EvaluationError as exc:
         raise typer.BadParameter(str(exc)) from exc
-    report = write(document(results, subsets, spec, condition), out or model)
+    report = write(measured, out or model)
     typer.echo(f"{report} written")
 
 

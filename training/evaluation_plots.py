@@ -1,4 +1,4 @@
-"""Plots of an evaluation; every one says that the data are simulated."""
+"""Plots of an evaluation; every one says whether the data are simulated."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def draw_plots(measured: Mapping[str, Any], folder: Path, stem: str) -> dict[str
         figure = Figure(SIZE_INCHES, layout="constrained")
         axes = figure.subplots()
         draw(axes, measured)
-        axes.set_title(f"{title} (simulated data)")
+        axes.set_title(f"{title} ({measured['data']} data)")
         figure.savefig(file, dpi=100)
         files[title] = file
     return files

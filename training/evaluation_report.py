@@ -1,4 +1,4 @@
-"""An evaluation for people: Markdown tables, every one marked as simulated, and plots."""
+"""An evaluation for people: Markdown tables and plots, every one marked with what it is of."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 from training.evaluation_plots import draw_plots
 from training.froc import FALSE_POSITIVES
+from training.metrics import REAL, SIMULATED
 from training.summary import METRIC_OF, SIZE_LIMITS_MM3
 
 COUNTS = {"cases_with_clot": "with clot", "cases_without_clot": "without"}
@@ -39,9 +40,14 @@ CONDITIONS = {
     "all": "All sequences of each case.",
     "natural": "Without the sequences that the archive of each site would lack.",
 }
-INTRODUCTION = """# Evaluation of {name} {version} on simulated cases
+# What the cases are, and what follows from it.
+MEANING = {
+    SIMULATED: "Simulated data: the numbers say nothing about patients.",
+    REAL: "Real cases of one's own: the numbers say nothing about other hospitals. Research only.",
+}
+INTRODUCTION = """# Evaluation of {name} {version} on {data} cases
 
-**Simulated data: the numbers say nothing about patients.** {condition} Threshold {threshold:g},
+**{meaning}** {condition} Threshold {threshold:g},
 smallest finding {min_volume_mm3:g} mm3. Cases by cohort: {cohorts}.
 
 Numbers are means over cases with their 95 % interval [low, high] by percentile bootstrap over
@@ -62,21 +68,22 @@ more than 3 / n away. Groups of few cases have wide intervals: differences insid
 
 def write_report(measured: Mapping[str, Any], folder: Path, stem: str) -> Path:
     """Write the plots and the Markdown report; return the report's file."""
+    data = measured["data"]
     plots = draw_plots(measured, folder, stem)
     sections = [
         _introduction(measured),
         _overall(measured),
         *(
-            f"## By {title}\n\n{table(title, measured['breakdown'][key], MAIN)}\n"
+            f"## By {title}\n\n{table(title, measured['breakdown'][key], MAIN, data)}\n"
             for key, title in GROUPS.items()
         ),
         f"Clot sizes are of the true lumen; the limits are fixed at {SIZE_LIMITS_MM3[0]:g} and "
         f"{SIZE_LIMITS_MM3[1]:g} mm3.\n",
-        _froc(measured["froc"]),
-        _calibration(measured["calibration"]),
-        _subsets(measured["subsets"]),
+        _froc(measured["froc"], data),
+        _calibration(measured["calibration"], data),
+        _subsets(measured["subsets"], data),
         "## Plots\n",
-        *(f"![{title} (simulated)]({file.name})\n" for title, file in plots.items()),
+        *(f"![{title} ({data})]({file.name})\n" for title, file in plots.items()),
     ]
     report = folder / f"{stem}.md"
     report.write_text("\n".join(sections))
@@ -102,9 +109,11 @@ def lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join([*head, *(f"| {' | '.join(map(str, row))} |" for row in rows)])
 
 
-def table(title: str, summaries: Mapping[str, Any], keys: Sequence[str]) -> str:
+def table(
+    title: str, summaries: Mapping[str, Any], keys: Sequence[str], data: str = SIMULATED
+) -> str:
     """Return a Markdown table of summaries, one a row."""
-    header = [f"{title} (simulated)", *COUNTS.values(), *(METRIC_OF[key].title for key in keys)]
+    header = [f"{title} ({data})", *COUNTS.values(), *(METRIC_OF[key].title for key in keys)]
     rows = [
         [name, *(summary[key] for key in COUNTS), *(cell(summary, key) for key in keys)]
         for name, summary in summaries.items()
@@ -115,7 +124,13 @@ def table(title: str, summaries: Mapping[str, Any], keys: Sequence[str]) -> str:
 def _introduction(measured: Mapping[str, Any]) -> str:
     cohorts = ", ".join(f"{name} {count}" for name, count in measured["cohorts"].items())
     condition = CONDITIONS[measured["condition"]]
-    return INTRODUCTION.format(**measured["model"], condition=condition, cohorts=cohorts)
+    return INTRODUCTION.format(
+        **measured["model"],
+        data=measured["data"],
+        meaning=MEANING[measured["data"]],
+        condition=condition,
+        cohorts=cohorts,
+    )
 
 
 def _overall(measured: Mapping[str, Any]) -> str:
@@ -125,11 +140,12 @@ def _overall(measured: Mapping[str, Any]) -> str:
         for label, summary in labels.items()
     ]
     titles = [METRIC_OF[key].title for key in GEOMETRY]
-    geometry = lines(["label (simulated)", "detected", "missed", *titles], rows)
-    return f"## All cases\n\n{table('label', labels, MAIN)}\n\n{geometry}\n"
+    data = measured["data"]
+    geometry = lines([f"label ({data})", "detected", "missed", *titles], rows)
+    return f"## All cases\n\n{table('label', labels, MAIN, data)}\n\n{geometry}\n"
 
 
-def _froc(curves: Mapping[str, Any]) -> str:
+def _froc(curves: Mapping[str, Any], data: str) -> str:
     rows = [
         [
             f"{unit}, {label}",
@@ -140,11 +156,11 @@ def _froc(curves: Mapping[str, Any]) -> str:
         for unit, curve in units.items()
         if curve is not None
     ]
-    header = ["found (simulated)", "number", *(f"{rate:g}" for rate in FALSE_POSITIVES), "mean"]
+    header = [f"found ({data})", "number", *(f"{rate:g}" for rate in FALSE_POSITIVES), "mean"]
     return f"## Sensitivity at false positives per case\n\n{lines(header, rows)}\n"
 
 
-def _calibration(calibration: Mapping[str, Any]) -> str:
+def _calibration(calibration: Mapping[str, Any], data: str) -> str:
     voxels, cases = calibration["voxels"], calibration["cases"]
     entropy = calibration["entropy_and_dice"]
     rows = [
@@ -159,17 +175,17 @@ def _calibration(calibration: Mapping[str, Any]) -> str:
             number(entropy["rho"], entropy["interval"]),
         ],
     ]
-    return f"## Calibration and uncertainty\n\n{lines(['simulated', 'value'], rows)}\n"
+    return f"## Calibration and uncertainty\n\n{lines([data, 'value'], rows)}\n"
 
 
 def _mean(mean: Mapping[str, Any] | None) -> str:
     return "-" if mean is None else number(mean["value"], mean["interval"])
 
 
-def _subsets(subsets: Mapping[str, Any] | None) -> str:
+def _subsets(subsets: Mapping[str, Any] | None, data: str) -> str:
     if subsets is None:
         return "## Combinations of sequences\n\nNot measured.\n"
-    header = ["sequences (simulated)", *COUNTS.values(), *(METRIC_OF[key].title for key in SUBSET)]
+    header = [f"sequences ({data})", *COUNTS.values(), *(METRIC_OF[key].title for key in SUBSET)]
     rows = [
         [
             f"{name} ({row['odd']})" if row["odd"] else name,
@@ -183,14 +199,14 @@ def _subsets(subsets: Mapping[str, Any] | None) -> str:
         "combination only if it has all of it. In brackets: physically odd, as one sequence is "
         "computed from the scan of the other; the means leave these out. Lowest Dice: "
         f"{subsets['worst'] or 'not known'}.\n\n{lines(header, rows)}\n\n"
-        f"{missing_table(subsets)}\n\n{_means(subsets)}\n"
+        f"{missing_table(subsets, data)}\n\n{_means(subsets, data)}\n"
     )
 
 
-def missing_table(subsets: Mapping[str, Any]) -> str:
+def missing_table(subsets: Mapping[str, Any], data: str = SIMULATED) -> str:
     """Return a Markdown table by the number of missing sequences."""
     keys = ("detection_rate", "dice_all", "false_positives_per_case")
-    header = ["missing sequences (simulated)", "combinations"]
+    header = [f"missing sequences ({data})", "combinations"]
     rows = [
         [count, row["combinations"], *(_mean(row[key]) for key in keys)]
         for count, row in subsets["by_missing"].items()
@@ -198,9 +214,9 @@ def missing_table(subsets: Mapping[str, Any]) -> str:
     return lines([*header, *(METRIC_OF[key].title for key in keys)], rows)
 
 
-def _means(subsets: Mapping[str, Any]) -> str:
+def _means(subsets: Mapping[str, Any], data: str) -> str:
     keys = ("detection_rate", "dice_all", "false_positives_per_case")
-    header = ["mean over combinations (simulated)", "combinations"]
+    header = [f"mean over combinations ({data})", "combinations"]
     rows = [
         [name, row["combinations"], *(number(row[key]) for key in keys)]
         for name, row in subsets["mean"].items()

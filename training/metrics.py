@@ -28,6 +28,8 @@ LABELS: tuple[LabelName, ...] = ("target", "lumen")
 LEAST_IOU = 0.1
 CENTRE_MM = 5.0
 SURFACE_PERCENTILE = 95
+# What cases are of.
+SIMULATED, REAL = "simulated", "real"
 NO_CLOT = "no clot"
 NOT_STATED = "not stated"
 
@@ -137,6 +139,8 @@ class CaseResult:
     ----------
     seed, site, cohort
         Which case it is.
+    data : str
+        SIMULATED or REAL.
     occlusion : str
         Occluded artery; "no clot", or "not stated" if the case does not say.
     sequences : str
@@ -156,6 +160,7 @@ class CaseResult:
     seed: int
     site: str
     cohort: str
+    data: str
     occlusion: str
     sequences: str
     missing: int
@@ -196,6 +201,7 @@ def measure(
         seed=int(parameters["seed"]),
         site=str(parameters["site"]),
         cohort=subject.cohort,
+        data=SIMULATED if "simulator" in parameters else REAL,
         occlusion=_occlusion(subject),
         sequences=combination(seen),
         missing=len(spec.input.roles) - len(seen),

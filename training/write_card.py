@@ -18,6 +18,7 @@ from service.domain.sequence import Role
 from training.evaluate import EVALUATION, NATURAL, SCHEMA_VERSION, EvaluationError
 from training.evaluation_report import MAIN, SUBSET, missing_table, table
 from training.export_onnx import write_spec
+from training.metrics import SIMULATED
 
 # What model.json, and so every report, tells about a combination of sequences.
 TOLD = ("detection_rate", "dice_all", "false_positives_per_case")
@@ -94,7 +95,7 @@ def read_evaluation(file: Path) -> dict[str, Any]:
     Raises
     ------
     EvaluationError
-        If it is missing or of another form.
+        If it is missing, of another form, or not of simulated cases.
     """
     if not file.exists():
         raise EvaluationError(f"{file} is missing: run training.evaluate")
@@ -103,6 +104,10 @@ def read_evaluation(file: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         raise EvaluationError(
             f"{file} has schema_version {version!r}, not {SCHEMA_VERSION}: run training.evaluate"
+        )
+    if measured["data"] != SIMULATED:
+        raise EvaluationError(
+            f"{file} is of {measured['data']} cases: the card is of simulated ones"
         )
     return measured
 

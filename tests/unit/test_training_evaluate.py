@@ -20,6 +20,7 @@ from tests.tiny_model import NAME, VERSION, install_tiny_model
 from training.choose_threshold import agree, choose, score
 from training.dataset import PreparedCase, save
 from training.evaluate import (
+    EVALUATION,
     EvaluationError,
     Source,
     document,
@@ -186,11 +187,19 @@ def test_only_complete_cases_are_sources(tmp_path: Path) -> None:
         sources_of(tmp_path / "empty")
 
 
-def test_only_simulated_cases_are_measured() -> None:
+def test_real_cases_are_called_real_and_never_mixed_with_simulated_ones(tmp_path: Path) -> None:
     real = replace(case(CLOT), parameters={"seed": 5, "site": "clinic"})
-    for measuring in (evaluate, evaluate_subsets):
-        with pytest.raises(EvaluationError, match="case 5 of cohort names no simulator"):
-            measuring(_sources(real), SeesOnSusceptibility(), SPEC)
+    measured = evaluate(_sources(real), SeesOnSusceptibility(), SPEC)
+    told = document(measured, None, SPEC, "all")
+    assert told["data"] == "real"
+    text = write(told, tmp_path).read_text()
+    assert "on real cases" in text
+    assert "imulated" not in text
+    with pytest.raises(EvaluationError, match="is of real cases"):
+        read_evaluation(tmp_path / EVALUATION)
+    both = evaluate(_sources(real, case(CLOT)), SeesOnSusceptibility(), SPEC)
+    with pytest.raises(EvaluationError, match="measured apart"):
+        document(both, None, SPEC, "all")
 
 
 @pytest.fixture(scope="module")
