@@ -4,6 +4,7 @@
 sum of Dice over all cases with a clot and correct silence over cases without is taken.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +19,8 @@ from service.domain.model_spec import ModelSpec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.extract_findings import extract_findings
-from training.dataset import load_cohort
-from training.evaluate import predict
+from service.stages.run_model import Predictor
+from training.evaluate import Source, predict, sources_of
 from training.export_onnx import write_spec
 from training.metrics import Agreement, Label, compare
 
@@ -54,6 +55,20 @@ def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> tuple[ModelSpec
     return chosen, best
 
 
+def validation_maps(
+    sources: Sequence[Source], predictor: Predictor, spec: ModelSpec
+) -> list[tuple[Label, Volume]]:
+    """Return the label and the probabilities, from all sequences, of every case."""
+    cases = (source.read() for source in sources)
+    return [
+        (
+            Label.of(case.target, case.network_input.grid, spec),
+            predict(case, Role, predictor, spec),
+        )
+        for case in track(cases, "validation cases", total=len(sources))
+    ]
+
+
 def main(
     model: Annotated[Path, typer.Argument(help="Folder models/NAME/VERSION.")],
     cohort: Annotated[Path, typer.Option(help="Validation cohort.")],
@@ -62,13 +77,7 @@ def main(
     """Rewrite model.json with the chosen values."""
     spec = read_spec(model)
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=threads)
-    maps = [
-        (
-            Label.of(case.target, case.network_input.grid, spec),
-            predict(case, Role, predictor, spec),
-        )
-        for case in load_cohort(cohort)
-    ]
+    maps = validation_maps(sources_of(cohort), predictor, spec)
     chosen, best = choose(maps, spec)
     write_spec(chosen, model)
     typer.echo(

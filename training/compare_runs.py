@@ -1,0 +1,170 @@
+"""Compare measured models case by case: ``python -m training.compare_runs REFERENCE OTHER ...``.
+
+Each argument is an ``evaluation.json`` or ``evaluation-natural.json`` of ``training.evaluate`` or
+``training.measure_run``, all of the same cases and condition. Printed are the means of each, and
+the paired differences of the others from the first: 95 % bootstrap interval over cases, p-value of
+the permutation test, and the same after Holm's correction for the number of models compared.
+
+The JSON document holds ``data``, ``condition``, ``cases``, ``reference``, and under ``metrics``, by
+metric and model, ``mean`` and its ``interval``, and for all but the reference ``difference``,
+``difference_interval``, ``p_value`` and ``p_value_holm``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from training.evaluate import EvaluationError
+from training.intervals import Difference, Estimate, holm, mean_interval, paired_difference
+
+# What is compared: among the cases with a clot, or all.
+COMPARED = ("detection", "dice", "false positives")
+Case = tuple[str, int]
+Values = Mapping[str, Mapping[Case, float]]
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Read a document of ``training.evaluate``.
+
+    Raises
+    ------
+    EvaluationError
+        If it is missing or none.
+    """
+    try:
+        measured: dict[str, Any] = json.loads(file.read_text())
+        measured["cases"], measured["model"]["name"], measured["condition"]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise EvaluationError(f"{file} is no evaluation: {exc!r}") from exc
+    return measured
+
+
+def values_of(measured: Mapping[str, Any]) -> Values:
+    """Return every compared metric by case."""
+    cases = {(case["cohort"], case["seed"]): case["target"] for case in measured["cases"]}
+    with_clot = {key: target for key, target in cases.items() if target["with_clot"]}
+    return {
+        "detection": {key: float(target["touched"]) for key, target in with_clot.items()},
+        "dice": {key: float(target["dice"]) for key, target in with_clot.items()},
+        "false positives": {k: float(target["false_positives"]) for k, target in cases.items()},
+    }
+
+
+def compare(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Compare documents by name with the first; see the module's docstring for the result.
+
+    Raises
+    ------
+    EvaluationError
+        If they are not of the same cases and condition.
+    """
+    reference, *others = documents
+    first = documents[reference]
+    values = {name: values_of(measured) for name, measured in documents.items()}
+    for name in others:
+        _check_same(documents[name], first, name)
+    return {
+        "data": first["data"],
+        "condition": first["condition"],
+        "cases": len(first["cases"]),
+        "reference": reference,
+        "metrics": {
+            metric: _compared({name: values[name][metric] for name in documents})
+            for metric in COMPARED
+        },
+    }
+
+
+def _check_same(one: Mapping[str, Any], other: Mapping[str, Any], name: str) -> None:
+    for key in ("data", "condition"):
+        if one[key] != other[key]:
+            raise EvaluationError(
+                f"{name}: {key} is {one[key]!r}, that of the first {other[key]!r}"
+            )
+    mine, theirs = (
+        {(case["cohort"], case["seed"]) for case in measured["cases"]} for measured in (one, other)
+    )
+    if mine != theirs:
+        raise EvaluationError(f"{name}: {len(mine ^ theirs)} cases are not those of the first")
+
+
+def _compared(by_model: Mapping[str, Mapping[Case, float]]) -> dict[str, Any]:
+    reference, *others = by_model
+    order = sorted(by_model[reference])
+    columns = {name: [values[case] for case in order] for name, values in by_model.items()}
+    differences = {name: paired_difference(columns[name], columns[reference]) for name in others}
+    corrected = holm({name: found.p_value for name, found in differences.items()})
+    return {
+        name: _mean(mean_interval(column))
+        | ({} if name == reference else _difference(differences[name], corrected[name]))
+        for name, column in columns.items()
+    }
+
+
+def _mean(mean: Estimate) -> dict[str, Any]:
+    return {"mean": mean.value, "interval": [mean.low, mean.high]}
+
+
+def _difference(found: Difference, corrected: float) -> dict[str, Any]:
+    return {
+        "difference": found.value,
+        "difference_interval": [found.low, found.high],
+        "p_value": found.p_value,
+        "p_value_holm": corrected,
+    }
+
+
+def markdown(compared: Mapping[str, Any]) -> str:
+    """Return one table a metric."""
+    heading = f"{compared['cases']} {compared['data']} cases, {compared['condition']} sequences"
+    parts = [f"Difference from {compared['reference']}; {heading}.\n"]
+    for metric, models in compared["metrics"].items():
+        parts.append(f"| {metric} ({compared['data']}) | mean | difference | p | p, Holm |")
+        parts.append("|---|---|---|---|---|")
+        parts += [_row(name, row) for name, row in models.items()]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _row(name: str, row: Mapping[str, Any]) -> str:
+    cells = [name, _number(row["mean"], row["interval"]), "", "", ""]
+    if "difference" in row:
+        cells[2:] = [
+            _number(row["difference"], row["difference_interval"], sign="+"),
+            f"{row['p_value']:.3g}",
+            f"{row['p_value_holm']:.3g}",
+        ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float, interval: Sequence[float | None], sign: str = "") -> str:
+    limits = ", ".join("-" if limit is None else f"{limit:{sign}.3f}" for limit in interval)
+    return f"{value:{sign}.3f} [{limits}]"
+
+
+def main(
+    files: Annotated[list[Path], typer.Argument(help="Evaluations, the reference first.")],
+    out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+) -> None:
+    """Print the comparison, and write it."""
+    try:
+        documents = {}
+        for file in files:
+            measured = read(file)
+            documents[str(measured["model"]["name"])] = measured
+        if len(documents) != len(files) or len(files) < 2:
+            raise EvaluationError("two or more evaluations of different models are needed")
+        compared = compare(documents)
+    except EvaluationError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    typer.echo(markdown(compared))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(compared, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
