@@ -122,8 +122,9 @@ class AnisotropicUnet3d(nn.Module):
             deep_supr_num=max(1, config.supervised_levels - 1),
         )
         start_at_prior(self.network.output_block, config.prior)
-        for head in self.network.deep_supervision_heads:
-            start_at_prior(head, config.prior)
+        if config.supervised_levels > 1:
+            for head in self.network.deep_supervision_heads:
+                start_at_prior(head, config.prior)
 
     def forward(self, sequences: Tensor, presence: Tensor) -> Output:
         """Segment (batch, slice, role, row, column); see ``UpAttLLSTM.forward``."""

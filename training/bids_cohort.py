@@ -3,7 +3,7 @@
 The label's name decides what is trained: another small lesion is another mask, no other code.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,12 @@ def prepare_examination(
                 f"{exam.name}: nothing of the {int(mask.voxels.sum())} voxels of its mask of"
                 f" {reading.label.label!r} lies near the head"
             )
-    parameters: dict[str, Any] = {
+    origin = _origin(files.values())
+    parameters: dict[str, Any] = origin | {
         "site": centre,
         "subject": exam.subject,
         "session": exam.session,
-        "seed": seed_of(exam.subject),
+        "seed": seed_of(exam.name),
         "label": reading.label.label,
         "labelled": mask is not None,
         "label_rule": LABEL_RULE,
@@ -111,14 +112,20 @@ def prepare_examination(
     return PreparedCase(network_input, target, target, parameters)
 
 
+def _origin(files: Iterable[BidsFile]) -> dict[str, Any]:
+    """Say that a case is simulated, in the words of simulated cases, if its sidecars do."""
+    said = [read_sidecar(file.path).get("Simulated", False) for file in files]
+    return {"simulator": "as the sidecars say"} if any(said) else {}
+
+
 def _present(network_input: NetworkInput, spec: InputSpec) -> set[Role]:
     flags = zip(spec.roles, network_input.presence, strict=True)
     return {role for role, flag in flags if flag}
 
 
-def seed_of(subject: str) -> int:
-    """Return a number of a subject, the same wherever and whenever it is asked for."""
-    return crc32(subject.encode())
+def seed_of(name: str) -> int:
+    """Return a number of an examination, the same wherever and whenever it is asked for."""
+    return crc32(name.encode())
 
 
 def read_role(role: Role, file: BidsFile) -> Volume:
@@ -168,7 +175,12 @@ def _b_values(path: Path, sidecar: Mapping[str, Any]) -> Sequence[float]:
     """Return the b-value (s/mm2) of every volume; empty where nothing is said."""
     file = path.with_name(f"{stem_of(path)}.bval")
     if not file.exists():
-        return [float(sidecar["DiffusionBValue"])] if "DiffusionBValue" in sidecar else []
+        said = sidecar.get("DiffusionBValue")
+        if isinstance(said, int | float):
+            return [float(said)]
+        if said is not None:
+            raise LayoutError(f"{path}: the sidecar's DiffusionBValue {said!r} is no number")
+        return []
     try:
         return [float(word) for word in file.read_text(encoding="ascii").split()]
     except ValueError as exc:
@@ -252,4 +264,23 @@ def on_grid(mask: Volume, grid: Geometry) -> Mask:
         most = max(1, round(float(own.sum())))
         fullest = np.unravel_index(np.argsort(-own, axis=None, kind="stable")[:most], own.shape)
         kept[box][fullest] |= own[fullest] > 0
+    return _with_lost_lesions(kept, mask, grid)
+
+
+def _with_lost_lesions(kept: Mask, mask: Volume, grid: Geometry) -> Mask:
+    """Add the nearest voxel of every lesion so small that it fell between all samples."""
+    lesions, count = ndimage.label(mask.voxels, structure=np.ones((3, 3, 3)))
+    for number, box in zip(range(1, count + 1), ndimage.find_objects(lesions), strict=True):
+        inside = np.argwhere(lesions[box] == number) + [part.start for part in box]
+        places = np.rint(grid.to_index(mask.geometry.to_lps(inside))).astype(int)
+        places = places[((places >= 0) & (places < grid.shape)).all(axis=1)]
+        if len(places) and not ndimage.binary_dilation(kept[_around(places)]).any():
+            kept[tuple(places[len(places) // 2])] = True
     return kept
+
+
+def _around(places: npt.NDArray[np.int64]) -> tuple[slice, slice, slice]:
+    """Return the box of some places and their neighbours."""
+    low, high = np.maximum(places.min(axis=0) - 1, 0), places.max(axis=0) + 2
+    first, second, third = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return first, second, third

@@ -20,7 +20,7 @@ from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.extract_findings import extract_findings
 from service.stages.run_model import Predictor
-from training.evaluate import Source, predict, sources_of
+from training.evaluate import EvaluationError, Source, predict, sources_of
 from training.export_onnx import write_spec
 from training.metrics import Agreement, Label, compare
 
@@ -77,12 +77,17 @@ def main(
     """Rewrite model.json with the chosen values."""
     spec = read_spec(model)
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=threads)
-    maps = validation_maps(sources_of(cohort), predictor, spec)
+    try:
+        sources = sources_of(cohort)
+    except EvaluationError as exc:
+        raise typer.BadParameter(str(exc)) from exc
+    maps = validation_maps(sources, predictor, spec)
     chosen, best = choose(maps, spec)
-    write_spec(chosen, model)
+    # What was measured at another threshold is not expected any more.
+    write_spec(replace(chosen, expected_performance={}), model)
     typer.echo(
         f"threshold {chosen.threshold}, smallest volume {chosen.min_volume_mm3} mm3, "
-        f"score {best:.3f} on {len(maps)} simulated validation cases"
+        f"score {best:.3f} on {len(maps)} validation cases"
     )
 
 

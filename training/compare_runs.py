@@ -21,6 +21,7 @@ from training.evaluate import EvaluationError
 from training.intervals import Difference, Estimate, holm, mean_interval, paired_difference
 
 # What is compared: among the cases with a clot, or all.
+LEAST_CASES = 2
 COMPARED = ("detection", "dice", "false positives")
 Case = tuple[str, int]
 Values = Mapping[str, Mapping[Case, float]]
@@ -43,8 +44,16 @@ def read(file: Path) -> dict[str, Any]:
 
 
 def values_of(measured: Mapping[str, Any]) -> Values:
-    """Return every compared metric by case."""
+    """Return every compared metric by case.
+
+    Raises
+    ------
+    EvaluationError
+        If two cases cannot be told apart.
+    """
     cases = {(case["cohort"], case["seed"]): case["target"] for case in measured["cases"]}
+    if len(cases) < len(measured["cases"]):
+        raise EvaluationError("two cases have the same cohort and seed: name cohorts apart")
     with_clot = {key: target for key, target in cases.items() if target["with_clot"]}
     return {
         "detection": {key: float(target["touched"]) for key, target in with_clot.items()},
@@ -63,6 +72,8 @@ def compare(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
     reference, *others = documents
     first = documents[reference]
+    if sum(case["target"]["with_clot"] for case in first["cases"]) < LEAST_CASES:
+        raise EvaluationError(f"fewer than {LEAST_CASES} cases with a clot say nothing")
     values = {name: values_of(measured) for name, measured in documents.items()}
     for name in others:
         _check_same(documents[name], first, name)

@@ -23,7 +23,7 @@ from service.domain.errors import InputError, MixedStudiesError, ThrombolensErro
 from service.domain.override import SiteOverride
 from training.bids_layout import Examination
 from training.bids_participants import PARTICIPANTS, write_participants
-from training.cohort_errors import LayoutError
+from training.cohort_errors import CohortError, ConversionError, LayoutError
 from training.import_labels import copy_labels, find_labels
 from training.import_study import NoReferenceError, import_study, write_description
 from training.pseudonyms import Pseudonyms
@@ -119,12 +119,28 @@ def _import_one(uid: str, paths: Sequence[Path], order: Order, outcome: Outcome)
         subject = order.pseudonyms.subject(patient or uid, order.centre)
         names = Names(Examination(order.out, subject, session), uid, patient)
         if not (order.out / names.exam.place).exists():
-            import_study(StudyFolder.of(members), names.exam, order.overrides)
+            _convert(StudyFolder.of(members), names.exam, order)
         outcome.names.append(names)
     except NoReferenceError as exc:
         outcome.unusable[session] = str(exc)
     except ThrombolensError as exc:
         outcome.failed[session] = f"{exc.code}: {exc}"
+
+
+def _convert(study: StudyFolder, exam: Examination, order: Order) -> None:
+    """Import a study; say nothing that names its instances.
+
+    Raises
+    ------
+    CohortError
+        As ``import_study``, and where the service cannot read the study.
+    """
+    try:
+        import_study(study, exam, order.overrides)
+    except CohortError:
+        raise
+    except ThrombolensError as exc:
+        raise ConversionError(f"the service cannot read the study: {exc.code}") from None
 
 
 def _read(paths: Sequence[Path]) -> list[InstanceFile]:
@@ -164,14 +180,20 @@ def _patient_id(members: Sequence[InstanceFile]) -> str:
 
 
 def write_mapping(path: Path, names: Sequence[Names]) -> Path:
-    """Write which patient and study is which; whoever has this file knows the patients."""
-    rows = ["\t".join(("participant_id", "session", "study_instance_uid", "patient_id"))]
-    rows += [
+    """Write which patient and study is which; whoever has this file knows the patients.
+
+    Rows of earlier imports are kept.
+    """
+    head = "\t".join(("participant_id", "session", "study_instance_uid", "patient_id"))
+    earlier = path.read_text(encoding="utf-8").splitlines()[1:] if path.exists() else []
+    rows = {
         "\t".join((each.exam.subject, each.exam.session, each.study_instance_uid, each.patient_id))
-        for each in sorted(names, key=lambda each: each.exam.name)
-    ]
-    path.touch(mode=0o600)
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        for each in names
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    path.chmod(0o600)
+    path.write_text("\n".join([head, *sorted(rows | set(earlier))]) + "\n", encoding="utf-8")
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.bids_cohort import read_mask
 from training.bids_layout import DERIVATIVES, Examination
-from training.cohort_errors import LabelError
+from training.cohort_errors import CohortError, LabelError
 from training.nifti_volumes import stem_of, write_volume
 
 SOURCE = "manual"
@@ -92,7 +92,14 @@ def copy_labels(masks: Sequence[LabelFile], exam_of: Mapping[str, Examination]) 
 def _copy(mask: LabelFile, exam: Examination) -> None:
     source = exam.root / DERIVATIVES / SOURCE
     name = f"{exam.name}_desc-{mask.label}_mask.nii.gz"
-    write_volume(read_mask(mask.path), source / exam.place / "anat" / name)
+    try:
+        voxels = read_mask(mask.path)
+    except CohortError as exc:
+        # The name of the file, and of its folder, may be those of a patient: they stay unsaid.
+        raise LabelError(
+            f"the mask of {mask.label!r} for {exam.name} cannot be used ({exc.code})"
+        ) from None
+    write_volume(voxels, source / exam.place / "anat" / name)
     description = {"Name": "Masks", "BIDSVersion": "1.10.0", "DatasetType": "derivative"}
     (source / "dataset_description.json").write_text(
         json.dumps(description, indent=2) + "\n", encoding="utf-8"

@@ -6,6 +6,7 @@ are made; what the site's archive would lack stands in each ``case.json``.
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,11 +18,22 @@ from rich.progress import track
 from service.domain.errors import InputError
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
+from training.simulate.batch import claim
 from training.simulate.examine import Options, check, simulate_case
 from training.simulate.memory import give_back_freed, keep_freed_memory
 from training.simulate.site import OptionError, Site, load_sites
 
 SEED_STRIDE = 1_000_000
+
+
+def _origin(seed: int, sites: Sequence[Site], options: Options) -> dict[str, object]:
+    """Return what decides which cases are in a cohort, as JSON holds it."""
+    return {
+        "seed": seed,
+        "sites": [site.name for site in sites],
+        "anatomies": None if options.anatomies is None else str(options.anatomies.resolve()),
+        "heads": list(options.heads),
+    }
 
 
 def make_case(seed: int, site: Site, folder: Path, options: Options) -> None:
@@ -47,9 +59,9 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     try:
         chosen = load_sites(sites).select(site)
         check(options)
+        claim(out, _origin(seed, chosen, options))
     except (OptionError, InputError) as exc:
         raise typer.BadParameter(str(exc)) from exc
-    out.mkdir(parents=True, exist_ok=True)
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=keep_freed_memory) as pool:
         futures = []

@@ -2,11 +2,11 @@
 
 A present sequence is hit with some probability, its rate; a hit one is multiplied by one minus the
 degree, and noise. As the authors have described it, the rate is constant and the degree grows in
-four equal quarters of the training: 1/4, 1/2, 3/4, all. The last quarter then trains under the
-condition of use: a sequence is there or it is not. Other courses of degree and rate, and plain
-dropout of a uniformly drawn subset (ModDrop), are there to be compared with it. Two decisions are
-ours: at least one present sequence is never hit, and what is left can be told to the network by
-flags.
+four equal quarters of the training: 1/4, 1/2, 3/4, all. The last quarter then trains nearly under
+the condition of use, in which a sequence is there or is not: noise of 0.1 leaves three in ten of
+the hit sequences a gain of 0.05 to 0.4. Other courses of degree and rate, and plain dropout of a
+uniformly drawn subset (ModDrop), are there to be compared with it. Two decisions are ours: at least
+one present sequence is never hit, and what is left can be told to the network by flags.
 """
 
 import math

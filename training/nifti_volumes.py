@@ -24,7 +24,7 @@ from training.simulate.nifti import LPS_TO_RAS, nifti_affine
 # The two affines of a header may differ by rounding, not more.
 AFFINE_TOLERANCE_MM = 0.1
 _SCANNER_SPACE = 1
-_UNREADABLE = (ImageFileError, OSError, EOFError, ValueError)
+_UNREADABLE = (ImageFileError, OSError, EOFError, TypeError, ValueError)
 
 
 def read_volumes(path: Path, frame_of_reference: str = "") -> list[Volume]:
@@ -55,6 +55,8 @@ def read_volumes(path: Path, frame_of_reference: str = "") -> list[Volume]:
         raise LayoutError(f"{path} cannot be read as NIfTI: {exc}") from exc
     if np.isinf(voxels).any():
         raise ValuesError(f"{path} has {int(np.isinf(voxels).sum())} infinite voxels")
+    if not np.isfinite(voxels).any():
+        raise ValuesError(f"{path} has no voxel with a value")
     if voxels.ndim not in (3, 4):
         raise LayoutError(f"{path} has {voxels.ndim} dimensions, three or four are needed")
     geometry = _geometry(path, image, frame_of_reference)

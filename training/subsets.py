@@ -118,7 +118,8 @@ def _jsonable(mean: Estimate | None) -> dict[str, Any] | None:
 
 
 def _mean(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Average over combinations, each counting once; None where one of them has no cases."""
+    """Average over the combinations that have cases, each counting once."""
+    rows = [row for row in rows if row["cases_with_clot"]]
     keys = ("detection_rate", "dice_all", "false_positives_per_case")
     known = {key: [row[key] for row in rows if row[key] is not None] for key in keys}
     return {"combinations": len(rows)} | {

@@ -34,7 +34,6 @@ from training.weights import load_weights
 Batch = tuple[Tensor, Tensor, Tensor]
 
 CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
 # Learning rate at the end, as a share of the highest.
 FINAL_RATE = 0.02
 # What a resumed run may do differently: where and how fast it runs, and how often it is saved.
@@ -139,6 +138,7 @@ class Run:
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "config": _plain(self.config),
+                "processes": self.place.processes,
             },
             partial,
         )
@@ -154,6 +154,11 @@ class Run:
         """
         checkpoint = torch.load(path, weights_only=True, map_location=self.place.device)
         _check_same(checkpoint["config"], _plain(self.config))
+        if checkpoint["processes"] != self.place.processes:
+            raise ResumeError(
+                f"the checkpoint was written by {checkpoint['processes']} processes, not by"
+                f" {self.place.processes}: start as many"
+            )
         self.network.load_state_dict(checkpoint["network"])
         self.average.load_state_dict(checkpoint["average"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])

@@ -112,6 +112,22 @@ def read_evaluation(file: Path) -> dict[str, Any]:
     return measured
 
 
+def check_same_model(spec: ModelSpec, measured: Mapping[str, Any], file: Path) -> None:
+    """Refuse what was measured of other weights, or at another threshold.
+
+    Raises
+    ------
+    EvaluationError
+        Names what differs.
+    """
+    for key, value in measured["model"].items():
+        if value != getattr(spec, key):
+            raise EvaluationError(
+                f"{file} was measured with {key} {value!r}, model.json has {getattr(spec, key)!r}: "
+                "run training.evaluate"
+            )
+
+
 def performance(measured: Mapping[str, Any]) -> dict[str, Any]:
     """Return what model.json says was measured, with every combination of sequences."""
     target, lumen = measured["labels"]["target"], measured["labels"]["lumen"]
@@ -186,6 +202,9 @@ def main(
     measured = read_evaluation(model / EVALUATION)
     file = model / NATURAL
     natural = read_evaluation(file) if file.exists() else None
+    for part, path in ((measured, model / EVALUATION), (natural, file)):
+        if part is not None:
+            check_same_model(spec, part, path)
     write_spec(replace(spec, expected_performance=performance(measured)), model)
     card = render(spec, measured, architecture, limit or (), natural)
     (model / "MODEL_CARD.md").write_text(card)

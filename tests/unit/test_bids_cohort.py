@@ -31,9 +31,9 @@ from training.bids_layout import (
     files_of_roles,
     label_file,
 )
-from training.cohort_errors import LabelError, LayoutError
+from training.cohort_errors import LabelError, LayoutError, ValuesError
 from training.dataset import PreparedCase
-from training.nifti_volumes import write_volume
+from training.nifti_volumes import read_volume, write_volume
 
 GRID = grid()
 OTHER = grid((6.0, 2.0, 2.5))
@@ -177,7 +177,15 @@ def test_a_case_has_all_that_training_reads(tmp_path: Path) -> None:
     assert case.parameters["examination"] == {"lacking": ["DWI", "FLAIR", "TOF"]}
 
 
-def test_seed_of_a_subject_never_changes() -> None:
+def test_simulated_images_stay_simulated_and_others_are_not(tmp_path: Path) -> None:
+    add_label(tmp_path, ball(GRID, *LESION))
+    add(tmp_path, "anat/part-mag_T2starw", head(GRID), {"Simulated": True})
+    assert "simulator" in _prepare(tmp_path).parameters
+    add(tmp_path, "anat/part-mag_T2starw", head(GRID), {"Modality": "MR"})
+    assert "simulator" not in _prepare(tmp_path).parameters
+
+
+def test_seed_of_an_examination_never_changes() -> None:
     assert seed_of("sub-one") == 797214103
     assert seed_of("sub-two") != seed_of("sub-one")
 
@@ -292,3 +300,25 @@ def test_no_lesion_is_lost_on_a_coarser_grid() -> None:
     assert target.sum() - 1 == 9**3 + 6 * 9**2
     np.testing.assert_array_equal(on_grid(mask, fine), voxels)
     assert not on_grid(replace(mask, voxels=np.zeros(fine.shape, bool)), aside).any()
+
+
+def test_no_lesion_of_a_finer_grid_is_lost() -> None:
+    fine, coarse = (grid((2.0, mm, mm), oblique=False) for mm in (0.43, 0.9))
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        voxels = np.zeros(fine.shape, bool)
+        place = np.array(fine.shape) // 4 + rng.integers(np.array(fine.shape) // 2)
+        voxels[tuple(place)] = True
+        target = on_grid(Volume(voxels, fine), coarse)
+        assert 1 <= target.sum() <= 4
+
+
+def test_images_that_no_reader_can_use_are_named(tmp_path: Path) -> None:
+    colours = np.zeros((4, 4, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "colours.nii.gz")
+    with pytest.raises(LayoutError, match=r"colours\.nii\.gz cannot be read"):
+        read_volume(tmp_path / "colours.nii.gz")
+    nothing = nib.Nifti1Image(np.full((4, 4, 4), np.nan, np.float32), np.eye(4))
+    nib.save(nothing, tmp_path / "nothing.nii.gz")
+    with pytest.raises(ValuesError, match=r"nothing\.nii\.gz has no voxel with a value"):
+        read_volume(tmp_path / "nothing.nii.gz")

@@ -253,3 +253,30 @@ def test_other_files_are_no_key(tmp_path: Path, content: str, message: str) -> N
     (tmp_path / "a.key").write_text(content)
     with pytest.raises(LayoutError, match=message):
         Pseudonyms.of_file(tmp_path / "a.key")
+
+
+def test_mapping_keeps_the_rows_of_earlier_imports_for_its_owner_alone(
+    archive: Path, tmp_path: Path
+) -> None:
+    mapping = tmp_path / "secret" / "who.tsv"
+    mapping.parent.mkdir()
+    mapping.write_text("participant_id\tsession\tstudy_instance_uid\tpatient_id\na\tb\tc\td\n")
+    mapping.chmod(0o644)
+    _import(archive, tmp_path / "bids", "--mapping", str(mapping))
+    rows = mapping.read_text().splitlines()
+    assert len(rows) == 3
+    assert "a\tb\tc\td" in rows
+    assert stat.S_IMODE(mapping.stat().st_mode) == 0o600
+
+
+def test_mask_that_is_none_is_told_without_its_name(archive: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "Muster"
+    masks.mkdir()
+    (masks / f"{_study_uid(archive)}_svs.nii.gz").write_bytes(b"nothing")
+    done = _import(archive, tmp_path / "bids", "--labels", str(masks))
+    assert done.exit_code == 2
+    told = done.output.replace("\n", "")
+    assert "cannot be used" in told
+    assert "BAD_LAYOUT" in told
+    assert "Muster" not in told
+    assert _study_uid(archive) not in told

@@ -76,6 +76,16 @@ def test_other_cases_or_conditions_are_refused() -> None:
         compare({"a": first, "b": _document("b", DICES, condition="natural")})
 
 
+def test_cases_that_cannot_be_told_apart_or_are_too_few_are_refused() -> None:
+    twice = _document("a", DICES)
+    twice["cases"].append(twice["cases"][0])
+    with pytest.raises(EvaluationError, match="the same cohort and seed"):
+        compare({"a": twice, "b": twice})
+    few = _document("a", DICES[:1])
+    with pytest.raises(EvaluationError, match="fewer than 2 cases with a clot"):
+        compare({"a": few, "b": few})
+
+
 def _case(seed: int) -> PreparedCase:
     rng = np.random.default_rng(seed)
     grid = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (6, 32, 32))

@@ -162,3 +162,11 @@ def test_dropped_sequence_is_exactly_zero_and_the_target_stays() -> None:
     assert (dropped.sequences[:, gone] == 0).all()
     np.testing.assert_array_equal(dropped.sequences[:, ~gone], slab.sequences[:, ~gone])
     np.testing.assert_array_equal(dropped.target, slab.target)
+
+
+def test_noise_leaves_some_of_the_hit_sequences_in_the_last_quarter() -> None:
+    drawn = _gains(_arm("a2-gradual-degree"), 0.9, 8000)
+    hit = drawn != 1
+    left = drawn[hit] > 0
+    assert left.mean() == pytest.approx(0.31, abs=0.02)
+    assert drawn[hit].max() < 0.6

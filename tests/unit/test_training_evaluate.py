@@ -34,7 +34,7 @@ from training.evaluate import (
 )
 from training.metrics import CaseResult, Label, Subject, measure
 from training.summary import breakdown, summarise
-from training.write_card import performance, read_evaluation, render
+from training.write_card import check_same_model, performance, read_evaluation, render
 
 SMALL: Box = (slice(3, 5), slice(10, 12), slice(20, 22))
 
@@ -385,3 +385,13 @@ def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
     assert 0.65 < chosen.threshold < 0.9
     assert best == 1.0
     assert score([agree(label, found, SPEC) for label, found in maps]) < 1.0
+
+
+def test_card_refuses_what_was_measured_of_another_model(
+    results: list[CaseResult], tmp_path: Path
+) -> None:
+    measured = document(results, None, SPEC, "all")
+    check_same_model(SPEC, measured, tmp_path)
+    for other in (replace(SPEC, sha256="1" * 64), replace(SPEC, threshold=0.25)):
+        with pytest.raises(EvaluationError, match=r"run training\.evaluate"):
+            check_same_model(other, measured, tmp_path)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ from training.config import ConfigError, TrainConfig
 from training.dataset import PreparedCase, Slab, draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
 from training.network import NetworkConfig
+from training.place import Place
 from training.simulate.grids import axial_grid
 from training.train import ResumeError, Run, draw_batch, learning_rate, train
 from training.weights import averaged_network, save_weights
@@ -116,6 +118,10 @@ def test_a_run_is_not_resumed_under_another_configuration(cohort: TrainConfig) -
     train(cohort, stop_after=3)
     with pytest.raises(ResumeError, match="another steps, learning_rate"):
         train(replace(cohort, steps=7, learning_rate=1e-4), resume=True)
+    other = Run(cohort)
+    other.place = Place(0, 2, torch.device("cpu"))
+    with pytest.raises(ResumeError, match="written by 1 processes, not by 2"):
+        other.resume(cohort.output / "checkpoint.pt")
     # Threads change the speed alone.
     assert train(replace(cohort, threads=2), resume=True).step == 6
 
@@ -312,6 +318,8 @@ def test_loaders_change_nothing_but_the_time(cohort: TrainConfig, tmp_path: Path
 
 def test_course_of_a_run_is_on_tensorboard(cohort: TrainConfig) -> None:
     train(cohort, stop_after=4)
+    # Files of curves are read in the order of their seconds.
+    time.sleep(1.1)
     train(cohort, resume=True)
     curves = EventAccumulator(str(cohort.output / "curves"))
     curves.Reload()

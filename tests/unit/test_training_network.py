@@ -164,6 +164,7 @@ def test_presence_is_seen_through_flags_alone() -> None:
     [
         AttentionUnetConfig("attention_unet_2d", channels=(4, 8, 8), prior=0.01),
         AnisotropicUnetConfig("unet_3d", channels=(4, 8, 8), prior=0.01, supervised_levels=2),
+        AnisotropicUnetConfig("unet_3d", channels=(4, 8, 8), prior=0.01, supervised_levels=1),
     ],
 )
 def test_networks_for_comparison_take_and_give_the_same(
@@ -171,11 +172,12 @@ def test_networks_for_comparison_take_and_give_the_same(
 ) -> None:
     torch.manual_seed(0)
     network = build(config).train()
+    deep = isinstance(config, AnisotropicUnetConfig) and config.supervised_levels > 1
     sequences = torch.randn(2, slices, 6, 16, 24)
     output = network(sequences, torch.ones(2, 6))
     sizes = [tuple(level.shape) for level in output.logits]
     assert sizes[0] == (2, slices, 16, 24)
-    assert sizes[1:] == ([(2, slices, 8, 12)] if config.kind == "unet_3d" else [])
+    assert sizes[1:] == ([(2, slices, 8, 12)] if deep else [])
     assert torch.sigmoid(output.logits[0]).mean() < 0.1
     network.eval()
     with torch.no_grad():
@@ -210,7 +212,7 @@ def test_compared_networks_differ_in_the_network_alone() -> None:
     for name, run in runs.items():
         assert replace(run, output=ours.output, network=ours.network) == ours, name
         assert run.output.name == name
-        if name in ("attention-unet-2d", "unet-3d", "conv-lstm"):
+        if name in ("attention-unet-2d", "unet-3d", "conv-lstm", "no-recurrence-wide"):
             assert weights[name] == pytest.approx(weights["upattllstm"], rel=0.05)
     different = {run.network for run in runs.values()}
-    assert len(different) == len(runs) == 8
+    assert len(different) == len(runs) == 9
