@@ -19,11 +19,14 @@ def held():
 if {keep}:
     memory.keep_freed_memory()
 before = held()
-filled = np.ones(2 * 10**8, np.uint8)
-assert held() - before > 1.5e8
+filled = [np.ones(10**8, np.uint8) for _ in range(2)]
+assert held() - before > 1.8e8
 del filled
 kept = held() - before
-assert kept > 1.5e8 if {keep} else kept < 5e7, kept
+assert kept > 1.8e8 if {keep} else kept < 5e7, kept
+large = np.ones(2 * 10**8, np.uint8)
+del large
+assert held() - before < kept + 5e7, "a large array is never kept"
 memory.give_back_freed()
 assert held() - before < 5e7, held() - before
 """

@@ -12,14 +12,17 @@ import platform
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 NEVER = 2**31 - 1
+# Arrays from here on, a few a case, come from the system and go back to it: the gaps that they
+# would leave are too large to be wasted.
+LARGE_BYTES = 150_000_000
 
 
 def keep_freed_memory() -> None:
-    """Keep what is freed for the next array, in the whole process."""
+    """Keep what is freed for the next array of up to LARGE_BYTES, in the whole process."""
     library = _gnu_library()
     if library is not None:
-        for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            library.mallopt(parameter, NEVER)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
 def give_back_freed() -> None:
