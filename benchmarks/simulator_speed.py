@@ -30,7 +30,8 @@ def main(seeds: Annotated[int, typer.Option(min=1, help="Patients at every site.
             simulate_case(seed, site, options)
             give_back_freed()
             spent.append(f"{time.perf_counter() - start:.1f}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        # Linux counts in KiB.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
         typer.echo(f"| {site.name} | {', '.join(spent)} | {peak:.1f} |")
 
 

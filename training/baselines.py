@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from monai.networks.nets import AttentionUnet, DynUNet
-from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.network import Output, start_at_prior, with_flags
+from training.network import STRICT, Output, start_at_prior, with_flags
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class AttentionUnetConfig:
         Expected share of clot voxels; sets the bias of the head.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = STRICT
 
     kind: Literal["attention_unet_2d"]
     roles: int = 6
@@ -59,7 +58,7 @@ class AnisotropicUnetConfig:
         Decoder levels with a head of their own during training, finest first.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = STRICT
 
     kind: Literal["unet_3d"]
     roles: int = 6

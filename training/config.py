@@ -1,8 +1,9 @@
 """Typed configuration of a training run, read from TOML.
 
-Every file under ``training/configs`` states in ``[expected]`` what the run should reach and what
-it costs; ``training.evaluate`` measures the former. A file may name another one as its ``base``,
-whose values it changes: what differs between two runs is then what stands in it.
+The file of every run under ``training/configs`` states in ``[expected]``, itself or by its base,
+what the run should reach and what it costs; ``training.evaluate`` measures the former. A file may
+name another one as its ``base``, whose values it changes: what differs between two runs is then
+what stands in it.
 """
 
 import tomllib
@@ -12,12 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from training.architectures import AnyNetworkConfig
-from training.network import NetworkConfig
+from training.network import STRICT, NetworkConfig
 
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 BASE = "base"
 
 

@@ -33,8 +33,13 @@ DICOM2NIFTI = "dicom2nifti"
 OWN_ASSEMBLER = "Thrombolens"
 # What dicom2nifti raises, besides its own errors, for series that it does not know.
 _OTHER_REFUSALS = (
-    *(ArithmeticError, AssertionError, AttributeError, IndexError, KeyError),
-    *(NotImplementedError, RuntimeError, TypeError, ValueError),
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
 )
 
 

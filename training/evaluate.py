@@ -37,7 +37,6 @@ sequences that each site's archive would lack are taken away. The JSON document 
 """
 
 import json
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -61,7 +60,7 @@ from training.dataset import PARTIAL, PreparedCase, load
 from training.evaluation_report import write_report
 from training.froc import froc
 from training.intervals import mean_interval
-from training.metrics import LABELS, CaseResult, Subject, measure
+from training.metrics import LABELS, CaseResult, Subject, ignore_library_warnings, measure
 from training.subsets import all_subsets, choose_cases, tabulate
 from training.summary import breakdown, limits, summarise
 
@@ -281,8 +280,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="Cases measured at a time.")] = 1,
 ) -> None:
     """Measure a model and write evaluation.json, evaluation.md and plots."""
-    # MONAI calls its own function with an argument that it has deprecated.
-    warnings.filterwarnings("ignore", "monai.metrics.utils get_mask_edges", FutureWarning)
+    ignore_library_warnings()
     spec = read_spec(model)
     # One thread a case: cores are used better than by all of them on one case after another.
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=1)

@@ -26,6 +26,7 @@ from training.evaluate import (
     sources_of,
     write,
 )
+from training.metrics import ignore_library_warnings
 from training.network import UpAttLLSTM
 from training.torch_predictor import TorchPredictor
 from training.train import CHECKPOINT
@@ -72,6 +73,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="Cases measured at a time.")] = 1,
 ) -> None:
     """Measure a run and write RUN/measured."""
+    ignore_library_warnings()
     # Cores are used better by several cases at a time than by all of them on one.
     torch.set_num_threads(1)
     try:

@@ -5,6 +5,7 @@ measured alike. Against a label with several clots, IoU, centre and length of th
 finding are taken with the clots that it touches together, or with the nearest if it touches none.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -300,6 +301,12 @@ def _clot_scores(
         max((f.probability for f in findings if (f.number, clot.number) in pairs), default=0.0)
         for clot in clots
     )
+
+
+def ignore_library_warnings() -> None:
+    """Spare whoever runs a command what MONAI says of itself."""
+    # It calls its own function with an argument that it has deprecated.
+    warnings.filterwarnings("ignore", "monai.metrics.utils get_mask_edges", FutureWarning)
 
 
 def dice(one: Mask, other: Mask) -> float:

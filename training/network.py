@@ -16,6 +16,9 @@ from pydantic import ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Of every table of a configuration file: what is unknown is an error.
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
 CellKind = Literal["logic", "conv"]
 Recurrence = Literal["none", "bottleneck", "decoder", "both"]
 
@@ -48,7 +51,7 @@ class NetworkConfig:
         Expected share of clot voxels; sets the bias of the heads.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = STRICT
 
     kind: Literal["upattllstm"] = "upattllstm"
     roles: int = 6

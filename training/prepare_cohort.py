@@ -4,7 +4,6 @@ Every examination becomes one case as the network sees it, by the service's own 
 Complete cases are kept, so that it can be started again; docs/own-cohort.md tells the whole way.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -21,40 +20,19 @@ from service.domain.model_spec import InputSpec
 from training.bids_cohort import Reading, prepare_examination
 from training.bids_layout import Examination, LabelName, check_label, examinations
 from training.bids_participants import centres
-from training.cohort_errors import LayoutError, SplitError
+from training.cohort_errors import SplitError
 from training.dataset import save
+from training.origin import OriginError, note_origin
 from training.split_cohort import read_part
 
 # Beside the cases of a cohort: how they were made.
-ORIGIN = "cohort.json"
+ORIGIN = Path("cohort.json")
 
 
 def make_case(exam: Examination, centre: str, reading: Reading, folder: Path) -> None:
     """Prepare and save one case, unless it is there already."""
     if not folder.exists():
         save(prepare_examination(exam, centre, reading, InputSpec()), folder)
-
-
-def claim(folder: Path, origin: Mapping[str, object]) -> None:
-    """Note how the cases of a folder are made: all of them in the same way.
-
-    Raises
-    ------
-    LayoutError
-        If there are cases that were made otherwise; says what differs.
-    """
-    file = folder / ORIGIN
-    folder.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        file.write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
-        return
-    earlier = json.loads(file.read_text(encoding="utf-8"))
-    for name, value in origin.items():
-        if earlier.get(name) != value:
-            raise LayoutError(
-                f"{folder} holds cases made with {name} {json.dumps(earlier.get(name))}, not"
-                f" {json.dumps(value)}: choose another folder"
-            )
 
 
 def prepare_all(
@@ -131,8 +109,8 @@ def main(  # noqa: PLR0913
         exams = selected(examinations(root), split, part)
         check_label(exams, reading.label)
         centre_of = centres(root, [exam.subject for exam in exams], centre)
-        claim(out, _origin(root, reading, None if split is None else (part, exams)))
-    except ThrombolensError as exc:
+        note_origin(out, ORIGIN, _origin(root, reading, None if split is None else (part, exams)))
+    except (ThrombolensError, OriginError) as exc:
         raise typer.BadParameter(str(exc)) from exc
     wanted = {exam: centre_of[exam.subject] for exam in exams}
     failed = prepare_all(wanted, reading, out, processes)

@@ -53,8 +53,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 
 def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: int = 0) -> Batch:
     """Draw the batch of a step: sequences, presence and target, each with a batch axis."""
-    # The first process draws what a single one would.
-    rng = np.random.default_rng([config.seed, step, rank] if rank else [config.seed, step])
+    rng = np.random.default_rng([config.seed, step, rank])
     slices, rows, columns = config.slabs[step % len(config.slabs)]
     slabs = []
     for _ in range(config.batch):

@@ -89,13 +89,14 @@ COMBINED = """By combination of sequences, on {cases} of the cases:
 NOT_COMBINED = "Other combinations of sequences were not measured.\n"
 
 
-def read_evaluation(file: Path) -> dict[str, Any]:
-    """Read what ``training.evaluate`` wrote.
+def read_evaluation(file: Path, spec: ModelSpec) -> dict[str, Any]:
+    """Read what ``training.evaluate`` wrote of a model.
 
     Raises
     ------
     EvaluationError
-        If it is missing, of another form, or not of simulated cases.
+        If it is missing, of another form, not of simulated cases, or of other weights or another
+        threshold than the model has.
     """
     if not file.exists():
         raise EvaluationError(f"{file} is missing: run training.evaluate")
@@ -109,17 +110,11 @@ def read_evaluation(file: Path) -> dict[str, Any]:
         raise EvaluationError(
             f"{file} is of {measured['data']} cases: the card is of simulated ones"
         )
+    _check_same_model(spec, measured, file)
     return measured
 
 
-def check_same_model(spec: ModelSpec, measured: Mapping[str, Any], file: Path) -> None:
-    """Refuse what was measured of other weights, or at another threshold.
-
-    Raises
-    ------
-    EvaluationError
-        Names what differs.
-    """
+def _check_same_model(spec: ModelSpec, measured: Mapping[str, Any], file: Path) -> None:
     for key, value in measured["model"].items():
         if value != getattr(spec, key):
             raise EvaluationError(
@@ -199,12 +194,12 @@ def main(
 ) -> None:
     """Rewrite MODEL_CARD.md and expected_performance in model.json."""
     spec = read_spec(model)
-    measured = read_evaluation(model / EVALUATION)
     file = model / NATURAL
-    natural = read_evaluation(file) if file.exists() else None
-    for part, path in ((measured, model / EVALUATION), (natural, file)):
-        if part is not None:
-            check_same_model(spec, part, path)
+    try:
+        measured = read_evaluation(model / EVALUATION, spec)
+        natural = read_evaluation(file, spec) if file.exists() else None
+    except EvaluationError as exc:
+        raise typer.BadParameter(str(exc)) from exc
     write_spec(replace(spec, expected_performance=performance(measured)), model)
     card = render(spec, measured, architecture, limit or (), natural)
     (model / "MODEL_CARD.md").write_text(card)

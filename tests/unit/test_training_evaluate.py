@@ -12,6 +12,7 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from service.adapters.model_files import read_spec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.run_model import Float32, Prediction
@@ -34,7 +35,7 @@ from training.evaluate import (
 )
 from training.metrics import CaseResult, Label, Subject, measure
 from training.summary import breakdown, summarise
-from training.write_card import check_same_model, performance, read_evaluation, render
+from training.write_card import performance, read_evaluation, render
 
 SMALL: Box = (slice(3, 5), slice(10, 12), slice(20, 22))
 
@@ -196,7 +197,7 @@ def test_real_cases_are_called_real_and_never_mixed_with_simulated_ones(tmp_path
     assert "on real cases" in text
     assert "imulated" not in text
     with pytest.raises(EvaluationError, match="is of real cases"):
-        read_evaluation(tmp_path / EVALUATION)
+        read_evaluation(tmp_path / EVALUATION, SPEC)
     both = evaluate(_sources(real, case(CLOT)), SeesOnSusceptibility(), SPEC)
     with pytest.raises(EvaluationError, match="measured apart"):
         document(both, None, SPEC, "all")
@@ -211,7 +212,7 @@ def test_document_is_plain_json_and_complete(results: list[CaseResult], tmp_path
     subsets = evaluate_subsets(COHORT[:1], SeesOnSusceptibility(), SPEC)
     measured = document(results, subsets, SPEC, "all")
     report = write(measured, tmp_path / "out")
-    read = read_evaluation(tmp_path / "out" / "evaluation.json")
+    read = read_evaluation(tmp_path / "out" / "evaluation.json", SPEC)
     assert read == json.loads(json.dumps(measured))
     assert (read["data"], read["condition"], read["cohorts"]) == ("simulated", "all", {"cohort": 3})
     assert read["labels"]["target"]["detection_rate"] == 1.0
@@ -257,7 +258,7 @@ def test_a_natural_evaluation_does_not_replace_the_whole_one(
     assert report.name == "evaluation-natural.md"
     assert "archive of each site would lack" in report.read_text()
     assert "Not measured." in report.read_text()
-    assert read_evaluation(tmp_path / "evaluation.json")["condition"] == "all"
+    assert read_evaluation(tmp_path / "evaluation.json", SPEC)["condition"] == "all"
 
 
 def test_cases_without_any_clot_or_finding_can_be_reported(tmp_path: Path) -> None:
@@ -343,7 +344,7 @@ def test_command_measures_cohorts_and_writes_into_the_model(
     runner = CliRunner()
     whole = runner.invoke(command, [str(model), *cohorts, "--subset-cases", "1"])
     assert whole.exit_code == 0, whole.output
-    measured = read_evaluation(model / "evaluation.json")
+    measured = read_evaluation(model / "evaluation.json", read_spec(model))
     assert measured["cohorts"] == {"one": 1, "two": 1}
     assert measured["labels"]["target"]["dice_all"] == 1.0
     assert measured["subsets"]["cases"] == 1
@@ -351,7 +352,8 @@ def test_command_measures_cohorts_and_writes_into_the_model(
     out = tmp_path / "elsewhere"
     lacking = [str(model), cohorts[0], "--condition", "natural", "--out", str(out)]
     assert runner.invoke(command, lacking).exit_code == 0
-    assert read_evaluation(out / "evaluation-natural.json")["breakdown"]["missing"].keys() == {"1"}
+    natural = read_evaluation(out / "evaluation-natural.json", read_spec(model))
+    assert natural["breakdown"]["missing"].keys() == {"1"}
 
 
 def test_command_says_what_is_wrong_with_a_cohort(tmp_path: Path, command: typer.Typer) -> None:
@@ -367,10 +369,10 @@ def test_command_says_what_is_wrong_with_a_cohort(tmp_path: Path, command: typer
 def test_an_evaluation_of_another_form_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "evaluation.json"
     with pytest.raises(EvaluationError, match="is missing"):
-        read_evaluation(file)
+        read_evaluation(file, SPEC)
     file.write_text(json.dumps({"data": "simulated", "subsets": {}}))
     with pytest.raises(EvaluationError, match=r"schema_version None, not 2\.0"):
-        read_evaluation(file)
+        read_evaluation(file, SPEC)
 
 
 def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
@@ -390,8 +392,9 @@ def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
 def test_card_refuses_what_was_measured_of_another_model(
     results: list[CaseResult], tmp_path: Path
 ) -> None:
-    measured = document(results, None, SPEC, "all")
-    check_same_model(SPEC, measured, tmp_path)
+    write(document(results, None, SPEC, "all"), tmp_path)
+    file = tmp_path / EVALUATION
+    assert read_evaluation(file, SPEC)["model"]["name"] == SPEC.name
     for other in (replace(SPEC, sha256="1" * 64), replace(SPEC, threshold=0.25)):
         with pytest.raises(EvaluationError, match=r"run training\.evaluate"):
-            check_same_model(other, measured, tmp_path)
+            read_evaluation(file, other)

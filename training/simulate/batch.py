@@ -1,6 +1,5 @@
 """Many cases in parallel processes, each written whole or not at all."""
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from training.origin import OriginError, note_origin
 from training.simulate.case import SIMULATOR_VERSION, Case
 from training.simulate.dicom.study import write_dicom
 from training.simulate.formats import Format, Style
@@ -121,22 +121,10 @@ def claim(folder: Path, options: Mapping[str, object]) -> None:
     OptionError
         If the folder was made with other options; names the first that differs.
     """
-    file = folder / OPTIONS
-    wanted = {"simulator": SIMULATOR_VERSION, **options}
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(wanted, indent=2) + "\n")
-        return
     try:
-        earlier = dict(json.loads(file.read_text()))
-    except (ValueError, TypeError) as exc:
-        raise OptionError(f"{file} does not say how the cases beside it were made") from exc
-    for name, value in wanted.items():
-        if earlier.get(name) != value:
-            raise OptionError(
-                f"cases in {folder} were made with {name} {json.dumps(earlier.get(name))}, not"
-                f" {json.dumps(value)}: choose another folder"
-            )
+        note_origin(folder, OPTIONS, {"simulator": SIMULATOR_VERSION, **options})
+    except OriginError as exc:
+        raise OptionError(str(exc)) from exc
 
 
 def orders(seed: int, count: int, sites: Sequence[Site]) -> list[Order]:
