@@ -23,7 +23,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from training.architectures import AnyNetwork, build
 from training.augment import augment
-from training.config import TrainConfig
+from training.cohort_errors import CohortError
+from training.config import ConfigError, TrainConfig
 from training.dataset import PreparedCase, Slab, draw_slab, load_cohort
 from training.journal import Journal
 from training.losses import SegmentationLoss
@@ -198,10 +199,21 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
         Continue from the checkpoint in the output folder.
     stop_after : int, optional
         Leave the loop after this step, as if the run had been killed.
+
+    Raises
+    ------
+    CohortError
+        If no case has anything to find: the network would learn to say nothing.
+    ResumeError
+        If the checkpoint is of another configuration.
     """
     torch.set_num_threads(config.threads)
     config.output.mkdir(parents=True, exist_ok=True)
     cases = load_cohort(config.cohort)
+    if not any(case.target.any() for case in cases):
+        raise CohortError(
+            f"nothing to learn: none of the {len(cases)} cases in {config.cohort} has a label"
+        )
     with find_place() as place:
         run = Run(config, place)
         if resume:
@@ -223,7 +235,10 @@ def main(
     resume: Annotated[bool, typer.Option(help="Continue from the last checkpoint.")] = False,
 ) -> None:
     """Train a network as a configuration file says."""
-    train(TrainConfig.read(config), resume=resume)
+    try:
+        train(TrainConfig.read(config), resume=resume)
+    except (CohortError, ConfigError, ResumeError) as exc:
+        raise typer.BadParameter(str(exc)) from exc
 
 
 if __name__ == "__main__":

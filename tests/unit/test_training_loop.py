@@ -15,20 +15,23 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import typer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from typer.testing import CliRunner
 
 from service.domain.sequence import Role
 from service.stages.preprocess import NetworkInput
 from training.architectures import build
 from training.augment import augment, turn_and_zoom
 from training.baselines import AnisotropicUnetConfig
+from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
 from training.dataset import PreparedCase, Slab, draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
 from training.network import NetworkConfig
 from training.place import Place
 from training.simulate.grids import axial_grid
-from training.train import ResumeError, Run, draw_batch, learning_rate, train
+from training.train import ResumeError, Run, draw_batch, learning_rate, main, train
 from training.weights import averaged_network, save_weights
 
 
@@ -362,3 +365,19 @@ def _train_on_both(config: TrainConfig) -> dict[str, torch.Tensor]:
         sequences, presence, target = (torch.cat(pair) for pair in zip(first, second, strict=True))
         run.advance((sequences, presence, target))
     return dict(run.average.module.state_dict())
+
+
+def test_a_cohort_without_anything_to_find_is_refused(cohort: TrainConfig) -> None:
+    shutil.rmtree(cohort.cohort)
+    for seed in range(2):
+        save(_case(seed, with_clot=False), cohort.cohort / f"{seed:04d}")
+    with pytest.raises(CohortError, match="none of the 2 cases"):
+        train(cohort)
+
+
+def test_wrong_configuration_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    command = typer.Typer()
+    command.command()(main)
+    refused = CliRunner().invoke(command, [str(tmp_path / "absent.toml")])
+    assert refused.exit_code == 2
+    assert "cannot be read" in " ".join(refused.output.replace("│", " ").split())
