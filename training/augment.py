@@ -18,10 +18,26 @@ NOISE = 0.1
 ROTATION_DEG = 15.0
 ZOOM = 1.15
 DEFORMED_SHARE = 0.5
+# Share of the sequences that get another curve of contrast, another sharpness, another coil.
+ALTERED_SHARE = 0.3
+# Standard deviation of the logarithm of the exponent that bends a curve of contrast.
+GAMMA = 0.25
+# How far a plane is taken towards the mean of its neighbours (1), or away from it (negative).
+SMOOTHING = (-0.5, 0.7)
+# Of the coil's sensitivity: relative standard deviation at the corners of a coarse mesh, and its
+# meshes an axis. z-scores begin about two deviations above air, which a coil cannot change.
+COIL = 0.15
+COIL_MESH = 4
+AIR = -2.0
+# Half the range of z-scores, which preprocessing clips.
+CLIP = 5.0
 
 
 def augment(slab: Slab, rng: np.random.Generator) -> Slab:
     """Turn, zoom and mirror the planes, reverse the slices, vary intensities and the phase's sign.
+
+    Curves of contrast, sharpness and sensitivity of the coil vary as well, so that the network does
+    not learn the looks of the scanners that the cohort happens to have.
 
     The exact zeros outside the head and of missing sequences stay zero.
     """
@@ -33,6 +49,8 @@ def augment(slab: Slab, rng: np.random.Generator) -> Slab:
     if rng.random() < 0.5:
         sequences, target = sequences[::-1], target[::-1]
     roles = sequences.shape[1]
+    inside = sequences != 0
+    sequences = alter_scanner(sequences, rng)
     scale = np.asarray(rng.uniform(1 - CONTRAST, 1 + CONTRAST, roles))
     if rng.random() < 0.5:
         # Makers store phase with either sign.
@@ -40,8 +58,48 @@ def augment(slab: Slab, rng: np.random.Generator) -> Slab:
     shift = np.asarray(rng.normal(0, BRIGHTNESS, roles))
     noise = rng.standard_normal(sequences.shape, dtype=np.float32) * rng.uniform(0, NOISE)
     changed = sequences * _per_role(scale) + _per_role(shift) + noise
-    inside = sequences != 0
     return Slab(np.where(inside, changed, 0).astype(np.float32), slab.presence, target.copy())
+
+
+def alter_scanner(sequences: Float32, rng: np.random.Generator) -> Float32:
+    """Give some sequences another curve of contrast, another sharpness, another coil.
+
+    Parameters
+    ----------
+    sequences : float32 array (slice, role, row, column)
+        z-scores; exact zeros are for the caller to restore.
+    """
+    roles = sequences.shape[1]
+    altered = sequences.copy()
+    for role in np.flatnonzero(rng.random(roles) < ALTERED_SHARE):
+        curve = np.exp(GAMMA * rng.standard_normal())
+        altered[:, role] = bend(altered[:, role], float(curve))
+    for role in np.flatnonzero(rng.random(roles) < ALTERED_SHARE):
+        planes = torch.from_numpy(altered[:, role])
+        mean = functional.avg_pool2d(planes[None], 3, 1, 1, count_include_pad=False)[0]
+        altered[:, role] = torch.lerp(planes, mean, float(rng.uniform(*SMOOTHING))).numpy()
+    for role in np.flatnonzero(rng.random(roles) < ALTERED_SHARE):
+        gain = coil_sensitivity(altered.shape[2:], rng)
+        altered[:, role] = (altered[:, role] - AIR) * gain + AIR
+    return altered
+
+
+def bend(scores: Float32, exponent: float) -> Float32:
+    """Bend the curve of contrast; the mean, 0, and the contrast around it stay."""
+    level = np.clip((scores + CLIP) / (2 * CLIP), 0, 1)
+    slope = exponent * 0.5 ** (exponent - 1)
+    bent: Float32 = (2 * CLIP / slope * (level**exponent - 0.5**exponent)).astype(np.float32)
+    return bent
+
+
+def coil_sensitivity(shape: tuple[int, ...], rng: np.random.Generator) -> Float32:
+    """Return a smooth gain around 1, (row, column), alike in all slices."""
+    mesh = COIL * rng.standard_normal((1, 1, COIL_MESH, COIL_MESH), dtype=np.float32)
+    field = functional.interpolate(
+        torch.from_numpy(mesh), size=list(shape), mode="bicubic", align_corners=True
+    )
+    gain: Float32 = 1 + field[0, 0].numpy()
+    return gain
 
 
 def turn_and_zoom(

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from service.domain.sequence import Role
 from service.stages.preprocess import NetworkInput
 from training.architectures import build
-from training.augment import augment, turn_and_zoom
+from training.augment import alter_scanner, augment, bend, coil_sensitivity, turn_and_zoom
 from training.baselines import AnisotropicUnetConfig
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
@@ -237,6 +237,43 @@ def test_augmentation_flips_the_sign_of_phase_only() -> None:
     phase = list(Role).index(Role.PHASE)
     assert 0.3 < (means[:, phase] < 0).mean() < 0.7
     assert (np.delete(means, phase, axis=1) > 0).all()
+
+
+def test_scanners_differ_in_contrast_sharpness_and_coil_but_not_in_place() -> None:
+    rng = np.random.default_rng(0)
+    sequences = rng.normal(0, 0.1, (3, 6, 32, 32)).astype(np.float32)
+    sequences[1, :, 10, 20] = -5.0
+    before = sequences.copy()
+    changed = np.zeros(6)
+    for _ in range(200):
+        altered = alter_scanner(sequences, rng)
+        assert altered.shape == sequences.shape
+        assert np.isfinite(altered).all()
+        around = altered[1, :, 8:13, 18:23].reshape(6, -1)
+        assert (around.argmin(axis=1) == 12).all()
+        changed += (altered != sequences).any(axis=(0, 2, 3))
+    assert (sequences == before).all()
+    # Three changes, each to three sequences in ten.
+    assert np.allclose(changed / 200, 1 - 0.7**3, atol=0.12)
+
+
+def test_bent_contrast_keeps_order_and_the_middle() -> None:
+    scores = np.linspace(-5, 5, 101, dtype=np.float32)
+    for exponent in (0.6, 1.0, 1.6):
+        bent = bend(scores, exponent)
+        assert (np.diff(bent) > 0).all()
+        assert abs(bent[50]) < 1e-6
+        assert np.isclose((bent[51] - bent[49]) / 0.2, 1, atol=0.01)
+    assert np.allclose(bend(scores, 1.0), scores, atol=1e-6)
+    assert bend(scores, 0.6)[0] < -6 < -4 < bend(scores, 1.6)[0]
+
+
+def test_coils_are_smooth_and_around_one() -> None:
+    rng = np.random.default_rng(0)
+    gains = np.stack([coil_sensitivity((64, 48), rng) for _ in range(300)])
+    assert abs(gains.mean() - 1) < 0.02
+    assert 0.08 < gains.std() < 0.2
+    assert np.abs(np.diff(gains, axis=1)).max() < 0.1
 
 
 def test_loss_prefers_the_truth_and_punishes_false_alarms() -> None:
