@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         description="Name of this installation; DeviceSerialNumber of the objects it writes.",
     )
 
+    report_title: Literal["diagnostic_imaging_report", "imaging_measurement_report"] = Field(
+        "diagnostic_imaging_report",
+        description="Title of the structured report: diagnostic_imaging_report, which OHIF shows "
+        "as text, or imaging_measurement_report, the one of TID 1500, on which OHIF fails.",
+    )
+
     sequence_overrides: Path | None = Field(
         None,
         description="YAML file of what the site knows better about its series; see "

@@ -34,6 +34,7 @@ MODEL = ModelSpec(
 )
 RESULTS = {
     "report.json": b'{"result": "thrombus_found"}',
+    "structured_report.dcm": b"DICM",
     "segmentation.dcm": b"DICM",
     "mask.nii.gz": b"nifti",
     "preview.png": b"png",

@@ -6,13 +6,21 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from service.domain.finding import Finding, Side
+from service.domain.finding import Finding, Side, StudyResult
 from service.domain.geometry import Geometry
 from service.domain.identity import ResultIdentity
 from service.domain.model_spec import InputSpec, ModelSpec
+from service.domain.report import (
+    DetectionReport,
+    ReportedExpectation,
+    ReportedModel,
+    ReportWarning,
+)
+from service.domain.sequence import Role
 from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
 from service.stages.write_segmentation import write_segmentation
+from service.stages.write_structured_report import Evidence, write_structured_report
 
 MODEL = ModelSpec(
     name="test-model",
@@ -108,3 +116,63 @@ def segmentation_of(mask: Volume, instances: Sequence[Dataset]) -> Dataset:
     return write_segmentation(
         mask, findings_of(mask), instances, planes_of(instances), MODEL, IDENTITY
     )
+
+
+def report_of(
+    mask: Volume | None, instances: Sequence[Dataset], **values: object
+) -> DetectionReport:
+    """Return a report on these instances with the findings of the mask; keywords replace some."""
+    found = () if mask is None else findings_of(mask)
+    result = StudyResult.THROMBUS_FOUND if found else StudyResult.NO_THROMBUS_FOUND
+    plausible: dict[str, object] = {
+        "study_instance_uid": str(instances[0].StudyInstanceUID),
+        "result": result,
+        "findings": found,
+        "structured_report_sop_instance_uid": IDENTITY.structured_report_uid,
+        "reference_role": Role.SUSC,
+        "reference_series_uid": str(instances[0].SeriesInstanceUID),
+        "missing_roles": (Role.PHASE, Role.TOF),
+        "volumes": (),
+        "registrations": (),
+        "model": reported_model(),
+        "warnings": (ReportWarning("COARSE_SLICES", "slices are 7 mm apart"),),
+        "timings_s": {},
+        "input_digest": "ab" * 32,
+        "analysis_digest": IDENTITY.analysis_digest,
+        "software_version": IDENTITY.software_version,
+    }
+    return DetectionReport(**{**plausible, **values})  # type: ignore[arg-type] # checked by use
+
+
+def reported_model() -> ReportedModel:
+    """Return ``MODEL`` as reports tell it."""
+    return ReportedModel(
+        name=MODEL.name,
+        version=MODEL.version,
+        sha256=MODEL.sha256,
+        execution_provider="CPUExecutionProvider",
+        threshold=MODEL.threshold,
+        min_volume_mm3=MODEL.min_volume_mm3,
+        intended_use=MODEL.intended_use,
+        training_data=MODEL.training_data,
+        expected_performance={},
+        expected_for_study=ReportedExpectation((Role.SUSC,), False, "Nothing is known.", None),
+    )
+
+
+def evidence_of(instances: Sequence[Dataset]) -> list[Evidence]:
+    """Return the instances as what was looked at."""
+    return [
+        Evidence(str(i.SeriesInstanceUID), str(i.SOPClassUID), str(i.SOPInstanceUID))
+        for i in instances
+    ]
+
+
+def structured_report_of(
+    mask: Volume | None, instances: Sequence[Dataset], **values: object
+) -> Dataset:
+    """Write the structured report of ``report_of``, with the segmentation of the mask."""
+    segmentation = None if mask is None else segmentation_of(mask, instances)
+    report = report_of(mask, instances, **values)
+    evidence = evidence_of(instances)
+    return write_structured_report(report, segmentation, instances, evidence, IDENTITY)

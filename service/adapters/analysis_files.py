@@ -13,14 +13,18 @@ from service.stages.resample import to_image
 
 REPORT = "report.json"
 SEGMENTATION = "segmentation.dcm"
+STRUCTURED_REPORT = "structured_report.dcm"
 MASK = "mask.nii.gz"
 PREVIEW = "preview.png"
-FILE_NAMES = (REPORT, SEGMENTATION, MASK, PREVIEW)
+FILE_NAMES = (REPORT, STRUCTURED_REPORT, SEGMENTATION, MASK, PREVIEW)
 
 
 def analysis_files(analysis: Analysis) -> dict[str, bytes]:
     """Return what is to be written; a file is absent where the analysis has nothing for it."""
-    files = {REPORT: report_to_json(analysis.report)}
+    files = {
+        REPORT: report_to_json(analysis.report),
+        STRUCTURED_REPORT: encode(analysis.structured_report),
+    }
     if analysis.mask is not None:
         files[MASK] = mask_to_nifti(analysis.mask)
     if analysis.segmentation is not None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,17 +19,24 @@ from service.domain.model_spec import ModelSpec
 from service.domain.override import SiteOverride
 from service.domain.report import DetectionReport, ReportWarning
 from service.domain.sequence import Role
-from service.domain.study import DetectedSequences, StudyFacts
+from service.domain.study import StudyFacts
 from service.domain.volume import Volume
 from service.stages.align_volumes import REFERENCE_ORDER, Alignment, align_volumes
 from service.stages.check_segmentation import check_segmentation, segmentation_warnings
+from service.stages.check_structured_report import check_structured_report
 from service.stages.detect_sequences import detect_sequences
 from service.stages.draw_preview import draw_preview
 from service.stages.extract_findings import Extraction, extract_findings
 from service.stages.preprocess import preprocess
 from service.stages.run_model import Predictor, run_model
+from service.stages.warn_of_input import alignment_warnings, blank_warning, override_warnings
 from service.stages.write_report import ReportInput, write_report
 from service.stages.write_segmentation import write_segmentation
+from service.stages.write_structured_report import (
+    Evidence,
+    ReportTitle,
+    write_structured_report,
+)
 
 
 class Stage(StrEnum):
@@ -87,12 +94,15 @@ class AnalysisParameters:
         Stand in every object that is written.
     overrides : tuple of SiteOverride
         What the site knows better about its series.
+    report_title : ReportTitle
+        Title of the structured report.
     """
 
     chunk_slices: int | None
     software_version: str
     installation_id: str
     overrides: tuple[SiteOverride, ...] = ()
+    report_title: ReportTitle = ReportTitle.DIAGNOSTIC_IMAGING_REPORT
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +111,8 @@ class Analysis:
 
     Attributes
     ----------
+    structured_report : Dataset
+        TID 1500, of any result.
     mask : Volume or None
         0 or the number of the finding, on the reference grid; None for insufficient input.
     segmentation : Dataset or None
@@ -110,6 +122,7 @@ class Analysis:
     """
 
     report: DetectionReport
+    structured_report: Dataset
     mask: Volume | None = None
     segmentation: Dataset | None = None
     preview_png: bytes | None = None
@@ -167,14 +180,15 @@ def analyse_study(
         roles = assemble_roles(AssembledRoles(detected), study.datasets, model.spec.input.roles)
     told = _Told(study, roles, model, identity, timed.seconds)
     if not any(role in roles.volumes for role in REFERENCE_ORDER):
-        return Analysis(told.report())
+        return _insufficient(told.report(), study, identity, parameters)
     with timed(Stage.ALIGN):
         alignment = align_volumes({role: part.volume for role, part in roles.volumes.items()})
     with timed(Stage.PREPROCESS):
         try:
             seen = preprocess(alignment.volumes, alignment.reference_role, model.spec.input)
         except InputError as exc:
-            return Analysis(told.report(insufficiency=f"{exc}."))
+            report = told.report(insufficiency=f"{exc}.")
+            return _insufficient(report, study, identity, parameters)
     with timed(Stage.INFER):
         chunk = parameters.chunk_slices
         probability = run_model(seen, model.predictor, model.spec, chunk_slices=chunk)
@@ -185,8 +199,12 @@ def analyse_study(
     with timed(Stage.WRITE):
         segmentation = _segmentation(study, roles, alignment, extraction, model.spec, identity)
         preview = _preview(alignment, extraction)
+        report = told.report(alignment, extraction.findings, segmentation, blank=seen.blank)
+        structured = _structured_report(report, segmentation, study, identity, parameters)
     return Analysis(
-        report=told.report(alignment, extraction.findings, segmentation, blank=seen.blank),
+        # Once more, with the time that writing took.
+        report=replace(report, timings_s=dict(timed.seconds)),
+        structured_report=structured,
         mask=extraction.mask,
         segmentation=segmentation,
         preview_png=preview,
@@ -204,6 +222,7 @@ def _identity(
         parameters.software_version,
         parameters.installation_id,
         repr(parameters.overrides),
+        parameters.report_title,
     )
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return ResultIdentity(
@@ -230,6 +249,47 @@ def _segmentation(
         extraction.mask, extraction.findings, study.datasets(series), planes, spec, identity
     )
     check_segmentation(written, extraction.mask)
+    return written
+
+
+def _insufficient(
+    report: DetectionReport,
+    study: Study,
+    identity: ResultIdentity,
+    parameters: AnalysisParameters,
+) -> Analysis:
+    """Return the result of a study that could not be analysed: both reports say why."""
+    return Analysis(report, _structured_report(report, None, study, identity, parameters))
+
+
+def _structured_report(
+    report: DetectionReport,
+    segmentation: Dataset | None,
+    study: Study,
+    identity: ResultIdentity,
+    parameters: AnalysisParameters,
+) -> Dataset:
+    """Write and check the structured report; its evidence are the series that were used."""
+    used = {volume.series_instance_uid for volume in report.volumes if volume.role is not None}
+    looked_at = [
+        series
+        for series in study.facts.series
+        if series.planes and (series.series_instance_uid in used or not used)
+    ]
+    source = report.reference_series_uid or looked_at[0].series_instance_uid
+    written = write_structured_report(
+        report,
+        segmentation,
+        study.datasets(source),
+        [
+            Evidence(series.series_instance_uid, series.sop_class_uid, uid)
+            for series in looked_at
+            for uid in dict.fromkeys(plane.sop_instance_uid for plane in series.planes)
+        ],
+        identity,
+        parameters.report_title,
+    )
+    check_structured_report(written, report, segmentation)
     return written
 
 
@@ -296,62 +356,11 @@ class _Told:
             yield ReportWarning(
                 "CONFLICTING_DUPLICATES", f"{count} instances came twice with different contents"
             )
-        yield from _override_warnings(self.roles.detected)
+        yield from override_warnings(self.roles.detected)
         yield from self.roles.warnings
         if alignment is not None:
-            yield from _alignment_warnings(alignment, self.model.spec)
+            yield from alignment_warnings(alignment, self.model.spec)
         if blank:
-            yield ReportWarning(
-                "BLANK_ROLES",
-                f"{_names(blank)}: nothing of it lies inside the head; counted as missing",
-            )
+            yield blank_warning(blank)
         if segmentation is not None:
             yield from segmentation_warnings(segmentation)
-
-
-def _override_warnings(detected: DetectedSequences) -> Iterator[ReportWarning]:
-    for found in detected.volumes:
-        if found.override_id is not None:
-            use = found.role or "no role"
-            yield ReportWarning(
-                "SITE_OVERRIDE",
-                f"override {found.override_id} of the site acted on {found.volume.volume_id}: "
-                f"{found.classification.label}, {use}",
-            )
-
-
-def _alignment_warnings(alignment: Alignment, spec: ModelSpec) -> Iterator[ReportWarning]:
-    if alignment.reference_role is not Role.SUSC:
-        yield ReportWarning(
-            "NO_SUSCEPTIBILITY_SERIES",
-            "without a susceptibility series the clot itself is hardly visible; "
-            "the mask lies on the diffusion series",
-        )
-    if not alignment.volumes[alignment.reference_role].geometry.frame_of_reference_uid:
-        yield ReportWarning(
-            "NO_FRAME_OF_REFERENCE",
-            "the reference series has no FrameOfReferenceUID: a DICOM-SEG cannot refer to it, "
-            "and positions of series that lack it too were taken as they are",
-        )
-    registered = [entry.role for entry in alignment.registrations if entry.method == "rigid"]
-    if registered:
-        yield ReportWarning(
-            "REGISTERED",
-            f"{_names(registered)}: another frame of reference, registered rigidly",
-        )
-    if alignment.dropped:
-        yield ReportWarning(
-            "DROPPED_ROLES",
-            f"{_names(alignment.dropped)}: another frame of reference that could not be registered",
-        )
-    spacing = alignment.volumes[alignment.reference_role].geometry.spacing[0]
-    coarsest = spec.input.slice_spacing_mm[1]
-    if spacing > coarsest:
-        yield ReportWarning(
-            "COARSE_SLICES",
-            f"slices are {spacing:.1f} mm apart; the network was trained up to {coarsest:g} mm",
-        )
-
-
-def _names(roles: Sequence[Role]) -> str:
-    return ", ".join(role.value for role in roles)

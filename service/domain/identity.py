@@ -69,3 +69,8 @@ class ResultIdentity:
     def tracking_uid(self, finding_number: int) -> str:
         """Return the UID that names one finding in every object of this analysis."""
         return self.uid("finding", str(finding_number))
+
+    @property
+    def structured_report_uid(self) -> str:
+        """SOP Instance UID of the structured report, which every analysis has."""
+        return self.uid("structured report", "instance")

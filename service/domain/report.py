@@ -10,7 +10,7 @@ from typing import Any
 from service.domain.finding import Finding, StudyResult
 from service.domain.sequence import Role
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 RESEARCH_USE_NOTICE = (
     "Research use only. Not a medical device. Not for diagnosis or treatment decisions."
 )
@@ -218,6 +218,8 @@ class DetectionReport:
         By falling probability; the number of each is also its segment and its label in masks.
     segmentation_sop_instance_uid : str or None
         The DICOM-SEG of the findings; null if there is none.
+    structured_report_sop_instance_uid : str
+        The DICOM structured report that tells the same.
     reference_role : Role or None
         The role whose grid all others were brought to; null if there is none.
     reference_series_uid : str or None
@@ -249,6 +251,7 @@ class DetectionReport:
     insufficiency: str | None = None
     findings: tuple[Finding, ...]
     segmentation_sop_instance_uid: str | None = None
+    structured_report_sop_instance_uid: str
     reference_role: Role | None
     reference_series_uid: str | None
     missing_roles: tuple[Role, ...]

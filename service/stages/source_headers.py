@@ -109,7 +109,14 @@ def _check_planes(geometry: Geometry, planes: Sequence[PlaneFacts]) -> None:
             raise SelfCheckError(f"source plane {index} lies {distance:.3f} mm off its slice")
 
 
-def _common_header(source: Dataset) -> Dataset:
+def study_header(source: Dataset) -> Dataset:
+    """Return what one image says of patient, study and equipment, legal and complete.
+
+    Raises
+    ------
+    GeometryError
+        If it has no study UID.
+    """
     header = Dataset()
     for element in _copyable(source):
         # Assigning to an attribute changes the element, which must not be the source's own.
@@ -119,10 +126,20 @@ def _common_header(source: Dataset) -> Dataset:
             setattr(header, keyword, None)
     # The writer would quote an unusual name in a warning; it is given back afterwards.
     header.PatientName = None
-    for keyword in _REQUIRED_UIDS:
+    _require_uids(header, ("StudyInstanceUID",))
+    return header
+
+
+def _common_header(source: Dataset) -> Dataset:
+    header = study_header(source)
+    _require_uids(header, _REQUIRED_UIDS)
+    return header
+
+
+def _require_uids(header: Dataset, keywords: Sequence[str]) -> None:
+    for keyword in keywords:
         if not header.get(keyword):
             raise GeometryError(f"the reference series has no {keyword}")
-    return header
 
 
 def _copyable(source: Dataset) -> Iterator[DataElement]:

@@ -73,6 +73,7 @@ def write_report(content: ReportInput) -> DetectionReport:
         insufficiency=_insufficiency(content) if insufficient else None,
         findings=content.findings,
         segmentation_sop_instance_uid=content.segmentation_sop_instance_uid,
+        structured_report_sop_instance_uid=content.identity.structured_report_uid,
         reference_role=content.reference_role,
         reference_series_uid=reference.series.series_instance_uid if reference else None,
         missing_roles=content.detected.missing_roles,

@@ -6,10 +6,9 @@ docs/adr/0006-deterministic-identifiers.md.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 import numpy as np
-from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
+from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
@@ -24,13 +23,22 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from service.domain.errors import SelfCheckError
-from service.domain.finding import Finding, Side
+from service.domain.finding import Finding
 from service.domain.identity import ResultIdentity, derive_uid
 from service.domain.model_spec import ModelSpec
 from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
 from service.stages.finding_colours import colour_of
-from service.stages.source_headers import latest_acquisition, plane_uid, source_headers
+from service.stages.result_object import (
+    LATERALITY,
+    THROMBUS,
+    copy_names,
+    created_at,
+    forget_clock,
+    plain,
+    processing_equipment,
+)
+from service.stages.source_headers import plane_uid, source_headers
 
 __all__ = ["ResultIdentity", "derive_uid", "write_segmentation"]
 
@@ -38,15 +46,6 @@ SERIES_NUMBER = 9001
 SERIES_DESCRIPTION = "AI thrombus seg - RESEARCH USE ONLY"
 CONTENT_LABEL = "THROMBUS"
 CONTENT_DESCRIPTION = "Probable thrombus - RESEARCH USE ONLY - not for diagnosis"
-# What de-identifiers write for "no date"; ContentDate must not be empty.
-UNDATED = datetime(1900, 1, 1)  # noqa: DTZ001 - DICOM's wall clock carries no time zone
-# Codes of SNOMED CT: CID 7150, CID 7151, CID 4 and the laterality of CID 244.
-THROMBUS = Code("396339007", "SCT", "Thrombus")
-LATERALITY = {
-    Side.LEFT: Code("7771000", "SCT", "Left"),
-    Side.RIGHT: Code("24028007", "SCT", "Right"),
-}
-_COPIED_KEYWORDS = ("PatientName", "StudyDescription", "BodyPartExamined", "TimezoneOffsetFromUTC")
 
 
 def write_segmentation(
@@ -91,13 +90,13 @@ def write_segmentation(
     # Identifiers are named as the source states them, legal or not; all else was checked.
     with disable_value_validation():
         headers = source_headers(mask.geometry, source_datasets, source_planes)
-        created = latest_acquisition(source_datasets) or UNDATED
+        created = created_at(source_datasets)
         segmentation = _build(mask, findings, headers, model, identity, created)
-        _copy_names(segmentation, source_datasets[0])
+        copy_names(segmentation, source_datasets[0])
         _refer_to_source(segmentation, source_datasets, source_planes)
         _remove_chance(segmentation, identity)
         _pad_with_null(segmentation)
-    return _plain(segmentation)
+    return plain(segmentation)
 
 
 def _check_labels(mask: Volume, findings: Sequence[Finding]) -> None:
@@ -115,9 +114,9 @@ def _build(
     headers: Sequence[Dataset],
     model: ModelSpec,
     identity: ResultIdentity,
-    created: datetime,
+    created: tuple[str, str],
 ) -> Segmentation:
-    date, time = f"{created:%Y%m%d}", f"{created:%H%M%S.%f}"
+    date, time = created
     return Segmentation(
         source_images=headers,
         pixel_array=mask.voxels,
@@ -136,7 +135,7 @@ def _build(
         content_label=CONTENT_LABEL,
         content_description=CONTENT_DESCRIPTION,
         content_creator_name=f"{identity.product}^AI",
-        contributing_equipment=[_equipment(identity)],
+        contributing_equipment=[processing_equipment(identity, "Thrombus segmentation")],
         series_description=SERIES_DESCRIPTION,
         content_date=date,
         content_time=time,
@@ -185,24 +184,6 @@ def _algorithm(model: ModelSpec, identity: ResultIdentity) -> AlgorithmIdentific
             "analysis_digest": identity.analysis_digest,
         },
     )
-
-
-def _equipment(identity: ResultIdentity) -> ContributingEquipment:
-    return ContributingEquipment(
-        manufacturer=identity.manufacturer,
-        purpose_of_reference=codes.DCM.ProcessingEquipment,
-        manufacturer_model_name=identity.product,
-        software_versions=identity.software_version,
-        device_serial_number=identity.installation_id,
-        contribution_description="Thrombus segmentation - RESEARCH USE ONLY",
-    )
-
-
-def _copy_names(segmentation: Dataset, source: Dataset) -> None:
-    """Copy what the writer leaves out or, as for the patient's name, would quote in a warning."""
-    for keyword in _COPIED_KEYWORDS:
-        if source.get(keyword):
-            segmentation[keyword] = source[keyword]
 
 
 def _refer_to_source(
@@ -265,21 +246,10 @@ def _pad_with_null(segmentation: Dataset) -> None:
     segmentation.PixelData = segmentation.PixelData[:used] + b"\0" * (used % 2)
 
 
-def _plain(segmentation: Segmentation) -> Dataset:
-    """Return the bare data set: the writer's class keeps tables of what was changed since."""
-    plain = Dataset()
-    plain.update(segmentation)
-    plain.preamble = segmentation.preamble
-    plain.file_meta = segmentation.file_meta
-    return plain
-
-
 def _remove_chance(segmentation: Dataset, identity: ResultIdentity) -> None:
     """Replace what the writer drew at random or read from the clock."""
     organization_uid = identity.uid("segmentation", "dimensions")
     segmentation.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization_uid
     for index in segmentation.DimensionIndexSequence:
         index.DimensionOrganizationUID = organization_uid
-    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime
-    # The last item is the writing library; when it ran is not part of the result.
-    del segmentation.ContributingEquipmentSequence[-1].ContributionDateTime
+    forget_clock(segmentation)

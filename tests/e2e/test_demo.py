@@ -36,7 +36,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_demo_leaves_all_results(results: Path) -> None:
     names = {path.name for path in results.iterdir()}
-    assert names == {"report.json", "segmentation.dcm", "mask.nii.gz", "preview.png"}
+    dicom = {"segmentation.dcm", "structured_report.dcm"}
+    assert names == {"report.json", "mask.nii.gz", "preview.png"} | dicom
     report = json.loads((results / "report.json").read_text())
     assert report["result"] == "thrombus_found"
     assert report["missing_roles"] == []

@@ -43,6 +43,7 @@ def test_segment_writes_all_results(run: Command, study: Path, tmp_path: Path) -
     assert outcome.exit_code == 0, outcome.output
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "report.json",
+        "structured_report.dcm",
         "segmentation.dcm",
         "mask.nii.gz",
         "preview.png",
@@ -83,7 +84,8 @@ def test_insufficient_input_is_a_result_not_a_failure(
     shutil.rmtree(study / "swi")
     outcome = run("segment", study, "--out", tmp_path / "out")
     assert outcome.exit_code == 0
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["report.json"]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"report.json", "structured_report.dcm"}
     assert "insufficient_input" in outcome.output
 
 

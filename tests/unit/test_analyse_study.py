@@ -167,6 +167,7 @@ def test_thrombus_is_found_where_it_is(tmp_path: Path) -> None:
     assert report.model.expected_for_study.roles == (Role.SUSC,)
     assert set(analysis_files(analysis)) == {
         "report.json",
+        "structured_report.dcm",
         "segmentation.dcm",
         "mask.nii.gz",
         "preview.png",
@@ -177,7 +178,8 @@ def test_negative_study_has_a_report_and_no_segmentation(tmp_path: Path) -> None
     analysis = analyse(study_of(tmp_path, mr_series(head(clot=False), **SWI)))
     assert analysis.report.result is StudyResult.NO_THROMBUS_FOUND
     assert analysis.segmentation is None
-    assert set(analysis_files(analysis)) == {"report.json", "mask.nii.gz", "preview.png"}
+    names = {"report.json", "structured_report.dcm", "mask.nii.gz", "preview.png"}
+    assert set(analysis_files(analysis)) == names
 
 
 def test_thrombus_without_frame_of_reference_is_told_but_has_no_segmentation(
@@ -196,7 +198,7 @@ def test_study_without_a_usable_series_says_which_and_why(tmp_path: Path) -> Non
     analysis = analyse(study_of(tmp_path, mr_series(head(clot=True), **T1)))
     assert analysis.report.result is StudyResult.INSUFFICIENT_INPUT
     assert "SUSC" in (analysis.report.insufficiency or "")
-    assert set(analysis_files(analysis)) == {"report.json"}
+    assert set(analysis_files(analysis)) == {"report.json", "structured_report.dcm"}
 
 
 @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ def test_same_study_twice_gives_the_same_objects(tmp_path: Path) -> None:
     first = analysis_files(analyse(study_of(tmp_path / "a", mr_series(volume, **SWI))))
     renamed = list(reversed(mr_series(volume, **SWI)))
     second = analysis_files(analyse(study_of(tmp_path / "b", renamed)))
-    for name in ("segmentation.dcm", "mask.nii.gz", "preview.png"):
+    for name in ("segmentation.dcm", "structured_report.dcm", "mask.nii.gz", "preview.png"):
         assert first[name] == second[name], name
 
 

@@ -34,6 +34,7 @@ JOB_EXAMPLE: dict[str, Any] = {
 # Names of result files, and under which link they are found.
 RESULT_LINKS = {
     "report": "report.json",
+    "structured-report": "structured_report.dcm",
     "segmentation": "segmentation.dcm",
     "mask": "mask.nii.gz",
     "preview": "preview.png",

@@ -53,6 +53,17 @@ def get_report(job_id: JobId, gateway: GatewayOf) -> FileResponse:
 
 
 @router.get(
+    "/{job_id}/structured-report",
+    summary="Get the DICOM structured report",
+    response_class=FileResponse,
+    responses=binary("application/dicom", "Comprehensive 3D SR (TID 1500), unverified"),
+)
+def get_structured_report(job_id: JobId, gateway: GatewayOf) -> FileResponse:
+    """Return the structured report, which every succeeded job has, a negative one too."""
+    return _result(gateway, job_id, "structured-report", "application/dicom")
+
+
+@router.get(
     "/{job_id}/segmentation",
     summary="Get the DICOM segmentation",
     response_class=FileResponse,

@@ -24,6 +24,7 @@ PAUSE_S = 0.2
 # Resource of the job, and the file it becomes.
 RESULTS = {
     "report": "report.json",
+    "structured-report": "structured_report.dcm",
     "segmentation": "segmentation.dcm",
     "mask": "mask.nii.gz",
     "preview": "preview.png",

@@ -1,0 +1,96 @@
+"""What other people's programs say about the structured report: dciodvfy and tid1500reader."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from service.domain.finding import StudyResult
+from service.domain.geometry import Geometry
+from service.domain.volume import Volume
+from service.stages.check_segmentation import encode
+from service.stages.write_structured_report import ReportTitle, write_structured_report
+from tests.results import (
+    IDENTITY,
+    evidence_of,
+    findings_of,
+    labels,
+    report_of,
+    segmentation_of,
+)
+from tests.strategies import dicom_axes, enhanced_mr, mr_series, rotation, uid
+from tests.tools import require
+
+GRID = Geometry.from_components(
+    origin=(-90.0, -110.0, -35.0),
+    axes=dicom_axes(rotation((0.9, 0.15, 0.2, -0.1))),
+    spacing=(4.5, 1.4, 0.6),
+    shape=(11, 40, 48),
+    frame_of_reference_uid=uid("frame of reference"),
+)
+IMAGE = Volume(np.ones(GRID.shape, np.int16), GRID)
+INSUFFICIENT: dict[str, Any] = {
+    "result": StudyResult.INSUFFICIENT_INPUT,
+    "insufficiency": "There is no series that can be the reference.",
+    "reference_role": None,
+    "reference_series_uid": None,
+}
+CASES = ("found", "found, enhanced", "found, no segmentation", "absent", "insufficient")
+
+
+def written(case: str, title: ReportTitle) -> Dataset:
+    series = [enhanced_mr(IMAGE)] if "enhanced" in case else mr_series(IMAGE)
+    mask = labels(GRID, 2) if case.startswith("found") else None
+    values = INSUFFICIENT if case == "insufficient" else {}
+    told = mask is not None and "no segmentation" not in case
+    segmentation = segmentation_of(mask, series) if mask is not None and told else None
+    report = report_of(mask, series, **values)
+    return write_structured_report(
+        report, segmentation, series, evidence_of(series), IDENTITY, title
+    )
+
+
+@pytest.mark.parametrize("title", ReportTitle)
+@pytest.mark.parametrize("case", CASES)
+def test_dciodvfy_finds_no_error(case: str, title: ReportTitle, tmp_path: Path) -> None:
+    path = tmp_path / "report.dcm"
+    path.write_bytes(encode(written(case, title)))
+    done = subprocess.run(
+        [require("dciodvfy"), "-new", path], capture_output=True, text=True, check=False
+    )
+    lines = (done.stdout + done.stderr).splitlines()
+    assert "Comprehensive3DSR" in lines, "dciodvfy did not recognise the object"
+    assert [line for line in lines if line.startswith("Error")] == []
+
+
+@pytest.mark.parametrize("title", ReportTitle)
+@pytest.mark.parametrize("case", CASES)
+def test_tid1500reader_reads_all_groups_and_numbers(
+    case: str, title: ReportTitle, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "report.dcm", tmp_path / "report.json"
+    path.write_bytes(encode(written(case, title)))
+    tool = str(require("tid1500reader"))
+    command = [tool, "--inputDICOM", str(path), "--outputMetadata", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    study, *groups = json.loads(out.read_text())["Measurements"]
+    found = findings_of(labels(GRID, 2)) if case.startswith("found") else ()
+    presence = {"found": "Present", "absent": "Absent", "insufficient": "Undetermined"}
+    assert presence[case.split(",", maxsplit=1)[0]] in json.dumps(study["qualitativeEvaluations"])
+    assert len(groups) == len(found)
+    for finding, group in zip(found, groups, strict=True):
+        values = {
+            item["quantity"]["CodeMeaning"]: float(item["value"])
+            for item in group["measurementItems"]
+        }
+        assert values == {
+            "Volume": finding.volume_mm3,
+            "Length": finding.length_mm,
+            "Short axis": finding.width_mm,
+            "Probability": finding.probability,
+        }
+        assert group["TrackingUniqueIdentifier"] == IDENTITY.tracking_uid(finding.number)
