@@ -62,6 +62,12 @@ class Settings(BaseSettings):
         "as text, or imaging_measurement_report, the one of TID 1500, on which OHIF fails.",
     )
 
+    key_image: bool = Field(
+        False,
+        description="Whether the preview is written as DICOM secondary capture too, for systems "
+        "that show no segmentation.",
+    )
+
     sequence_overrides: Path | None = Field(
         None,
         description="YAML file of what the site knows better about its series; see "

@@ -35,6 +35,7 @@ MODEL = ModelSpec(
 RESULTS = {
     "report.json": b'{"result": "thrombus_found"}',
     "structured_report.dcm": b"DICM",
+    "key_image.dcm": b"DICM",
     "segmentation.dcm": b"DICM",
     "mask.nii.gz": b"nifti",
     "preview.png": b"png",

@@ -16,7 +16,8 @@ SEGMENTATION = "segmentation.dcm"
 STRUCTURED_REPORT = "structured_report.dcm"
 MASK = "mask.nii.gz"
 PREVIEW = "preview.png"
-FILE_NAMES = (REPORT, STRUCTURED_REPORT, SEGMENTATION, MASK, PREVIEW)
+KEY_IMAGE = "key_image.dcm"
+FILE_NAMES = (REPORT, STRUCTURED_REPORT, SEGMENTATION, MASK, PREVIEW, KEY_IMAGE)
 
 
 def analysis_files(analysis: Analysis) -> dict[str, bytes]:
@@ -31,6 +32,8 @@ def analysis_files(analysis: Analysis) -> dict[str, bytes]:
         files[SEGMENTATION] = encode(analysis.segmentation)
     if analysis.preview_png is not None:
         files[PREVIEW] = analysis.preview_png
+    if analysis.key_image is not None:
+        files[KEY_IMAGE] = encode(analysis.key_image)
     return files
 
 

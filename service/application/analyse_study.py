@@ -22,6 +22,7 @@ from service.domain.sequence import Role
 from service.domain.study import StudyFacts
 from service.domain.volume import Volume
 from service.stages.align_volumes import REFERENCE_ORDER, Alignment, align_volumes
+from service.stages.check_key_image import check_key_image
 from service.stages.check_segmentation import check_segmentation, segmentation_warnings
 from service.stages.check_structured_report import check_structured_report
 from service.stages.detect_sequences import detect_sequences
@@ -30,6 +31,7 @@ from service.stages.extract_findings import Extraction, extract_findings
 from service.stages.preprocess import preprocess
 from service.stages.run_model import Predictor, run_model
 from service.stages.warn_of_input import alignment_warnings, blank_warning, override_warnings
+from service.stages.write_key_image import write_key_image
 from service.stages.write_report import ReportInput, write_report
 from service.stages.write_segmentation import write_segmentation
 from service.stages.write_structured_report import (
@@ -96,6 +98,8 @@ class AnalysisParameters:
         What the site knows better about its series.
     report_title : ReportTitle
         Title of the structured report.
+    key_image : bool
+        Whether the preview becomes a DICOM object too.
     """
 
     chunk_slices: int | None
@@ -103,6 +107,7 @@ class AnalysisParameters:
     installation_id: str
     overrides: tuple[SiteOverride, ...] = ()
     report_title: ReportTitle = ReportTitle.DIAGNOSTIC_IMAGING_REPORT
+    key_image: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +124,8 @@ class Analysis:
         None unless a thrombus was found.
     preview_png : bytes or None
         None for insufficient input.
+    key_image : Dataset or None
+        The preview as secondary capture; None where none was asked for or there is no preview.
     """
 
     report: DetectionReport
@@ -126,6 +133,7 @@ class Analysis:
     mask: Volume | None = None
     segmentation: Dataset | None = None
     preview_png: bytes | None = None
+    key_image: Dataset | None = None
 
 
 class _StageTimer:
@@ -201,6 +209,7 @@ def analyse_study(
         preview = _preview(alignment, extraction)
         report = told.report(alignment, extraction.findings, segmentation, blank=seen.blank)
         structured = _structured_report(report, segmentation, study, identity, parameters)
+        key_image = _key_image(preview, report, study, identity) if parameters.key_image else None
     return Analysis(
         # Once more, with the time that writing took.
         report=replace(report, timings_s=dict(timed.seconds)),
@@ -208,6 +217,7 @@ def analyse_study(
         mask=extraction.mask,
         segmentation=segmentation,
         preview_png=preview,
+        key_image=key_image,
     )
 
 
@@ -302,6 +312,16 @@ def _preview(alignment: Alignment, extraction: Extraction) -> bytes:
         result=StudyResult.THROMBUS_FOUND if found else StudyResult.NO_THROMBUS_FOUND,
         reference_role=alignment.reference_role,
     )
+
+
+def _key_image(
+    preview_png: bytes, report: DetectionReport, study: Study, identity: ResultIdentity
+) -> Dataset:
+    """Write and check the preview as a secondary capture."""
+    sources = study.datasets(report.reference_series_uid or "")
+    written = write_key_image(preview_png, sources, identity)
+    check_key_image(written, preview_png)
+    return written
 
 
 @dataclass(frozen=True)

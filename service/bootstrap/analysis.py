@@ -63,6 +63,7 @@ class Analyser:
                 installation_id=settings.installation_id,
                 overrides=self._overrides,
                 report_title=ReportTitle(settings.report_title),
+                key_image=settings.key_image,
             ),
             progress=progress,
             clock=time.monotonic,

@@ -28,7 +28,9 @@ from service.domain.geometry import Geometry
 from service.domain.model_spec import InputSpec, ModelSpec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
+from service.stages.check_key_image import check_key_image
 from service.stages.run_model import Float32, Prediction
+from service.stages.write_structured_report import ReportTitle
 from tests.strategies import mr_series, uid, write_instances
 
 SPEC = ModelSpec(
@@ -136,11 +138,18 @@ def study_of(folder: Path, *series: list[Dataset]) -> Callable[[], StudyFolder]:
     return lambda: StudyFolder.read(folder, max_slices=2000)
 
 
-def analyse(open_study: Callable[[], StudyFolder], progress: Recorder | None = None) -> Analysis:
+PARAMETERS = AnalysisParameters(chunk_slices=8, software_version="9.9", installation_id="here")
+
+
+def analyse(
+    open_study: Callable[[], StudyFolder],
+    progress: Recorder | None = None,
+    parameters: AnalysisParameters = PARAMETERS,
+) -> Analysis:
     return analyse_study(
         open_study,
         LoadedModel(SPEC, DarkSpots(), "TestExecutionProvider"),
-        AnalysisParameters(chunk_slices=8, software_version="9.9", installation_id="here"),
+        parameters,
         progress or Recorder(),
         time.monotonic,
     )
@@ -256,6 +265,28 @@ def test_same_study_twice_gives_the_same_objects(tmp_path: Path) -> None:
     second = analysis_files(analyse(study_of(tmp_path / "b", renamed)))
     for name in ("segmentation.dcm", "structured_report.dcm", "mask.nii.gz", "preview.png"):
         assert first[name] == second[name], name
+
+
+@pytest.mark.parametrize("clot", [True, False])
+def test_the_preview_becomes_a_dicom_object_on_request(clot: bool, tmp_path: Path) -> None:
+    opened = study_of(tmp_path, mr_series(head(clot=clot), **SWI))
+    wanted = replace(PARAMETERS, key_image=True)
+    analysis = analyse(opened, parameters=wanted)
+    assert analysis.key_image is not None
+    assert analysis.preview_png is not None
+    check_key_image(analysis.key_image, analysis.preview_png)
+    assert analyse(opened).key_image is None
+    assert analyse(opened).report.analysis_digest == analysis.report.analysis_digest
+
+
+def test_another_title_gives_another_structured_report(tmp_path: Path) -> None:
+    opened = study_of(tmp_path, mr_series(head(clot=False), **SWI))
+    title = ReportTitle.IMAGING_MEASUREMENT_REPORT
+    other = analyse(opened, parameters=replace(PARAMETERS, report_title=title))
+    assert other.structured_report.ConceptNameCodeSequence[0].CodeValue == "126000"
+    usual = analyse(opened)
+    assert usual.structured_report.SOPInstanceUID != other.structured_report.SOPInstanceUID
+    assert usual.report.structured_report_sop_instance_uid == usual.structured_report.SOPInstanceUID
 
 
 def test_another_threshold_gives_other_identifiers(tmp_path: Path) -> None:

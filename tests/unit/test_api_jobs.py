@@ -22,6 +22,7 @@ from tests.unit.test_api_studies import assert_problem
 MEDIA_TYPES = {
     "report": "application/json",
     "structured-report": "application/dicom",
+    "key-image": "application/dicom",
     "segmentation": "application/dicom",
     "mask": "application/gzip",
     "preview": "image/png",

@@ -38,6 +38,7 @@ RESULT_LINKS = {
     "segmentation": "segmentation.dcm",
     "mask": "mask.nii.gz",
     "preview": "preview.png",
+    "key-image": "key_image.dcm",
 }
 
 

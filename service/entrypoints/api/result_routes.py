@@ -96,6 +96,17 @@ def get_preview(job_id: JobId, gateway: GatewayOf) -> FileResponse:
     return _result(gateway, job_id, "preview", "image/png")
 
 
+@router.get(
+    "/{job_id}/key-image",
+    summary="Get the key images as DICOM",
+    response_class=FileResponse,
+    responses=binary("application/dicom", "Secondary capture of the preview"),
+)
+def get_key_image(job_id: JobId, gateway: GatewayOf) -> FileResponse:
+    """Return the preview as secondary capture, if the installation writes it."""
+    return _result(gateway, job_id, "key-image", "application/dicom")
+
+
 def _result(gateway: Gateway, job_id: str, link: str, media_type: str) -> FileResponse:
     job = gateway.database.get(job_id)
     name = RESULT_LINKS[link]

@@ -1,18 +1,21 @@
-"""What other people's programs say about the structured report: dciodvfy and tid1500reader."""
+"""What other programs say about structured report and key image: dciodvfy, tid1500reader."""
 
 import json
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from service.domain.finding import StudyResult
 from service.domain.geometry import Geometry
 from service.domain.volume import Volume
 from service.stages.check_segmentation import encode
+from service.stages.write_key_image import write_key_image
 from service.stages.write_structured_report import ReportTitle, write_structured_report
 from tests.results import (
     IDENTITY,
@@ -54,17 +57,29 @@ def written(case: str, title: ReportTitle) -> Dataset:
     )
 
 
-@pytest.mark.parametrize("title", ReportTitle)
-@pytest.mark.parametrize("case", CASES)
-def test_dciodvfy_finds_no_error(case: str, title: ReportTitle, tmp_path: Path) -> None:
-    path = tmp_path / "report.dcm"
-    path.write_bytes(encode(written(case, title)))
+def errors_of(instance: Dataset, kind: str, folder: Path) -> list[str]:
+    """Return the errors that dciodvfy finds in an object that it must recognise."""
+    path = folder / "object.dcm"
+    path.write_bytes(encode(instance))
     done = subprocess.run(
         [require("dciodvfy"), "-new", path], capture_output=True, text=True, check=False
     )
-    lines = (done.stdout + done.stderr).splitlines()
-    assert "Comprehensive3DSR" in lines, "dciodvfy did not recognise the object"
-    assert [line for line in lines if line.startswith("Error")] == []
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
+    assert kind in lines, "dciodvfy did not recognise the object"
+    return [line for line in lines if line.startswith("Error")]
+
+
+@pytest.mark.parametrize("title", ReportTitle)
+@pytest.mark.parametrize("case", CASES)
+def test_dciodvfy_finds_no_error(case: str, title: ReportTitle, tmp_path: Path) -> None:
+    assert errors_of(written(case, title), "Comprehensive3DSR", tmp_path) == []
+
+
+def test_dciodvfy_finds_no_error_in_a_key_image(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    Image.new("RGB", (33, 21), (200, 100, 50)).save(buffer, format="PNG")
+    written_image = write_key_image(buffer.getvalue(), mr_series(IMAGE), IDENTITY)
+    assert errors_of(written_image, "SCImage", tmp_path) == []
 
 
 @pytest.mark.parametrize("title", ReportTitle)

@@ -1,0 +1,102 @@
+"""The preview -> a secondary capture (PS3.3 A.8.1), for systems that show nothing else of ours.
+
+The same preview, source and identity give the same bytes.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+from highdicom.sc import SCImage
+from PIL import Image
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from service.domain.identity import ResultIdentity
+from service.stages.result_object import (
+    copy_names,
+    created_at,
+    forget_clock,
+    plain,
+    processing_equipment,
+)
+from service.stages.source_headers import study_header
+
+SERIES_NUMBER = 9003
+SERIES_DESCRIPTION = "AI thrombus key image - RESEARCH USE ONLY"
+
+
+def write_key_image(
+    preview_png: bytes, source_datasets: Sequence[Dataset], identity: ResultIdentity
+) -> Dataset:
+    """Write the picture as one colour image of the study.
+
+    It is a page with several panels, so it has neither pixel spacing nor one orientation: scale
+    bars and letters are drawn in it. No identity is.
+
+    Parameters
+    ----------
+    preview_png : bytes
+        As made by ``draw_preview``.
+    source_datasets : sequence of Dataset
+        Instances of the reference series: patient, study and time are theirs. Not changed.
+    identity : ResultIdentity
+        What the UIDs derive from, and the equipment.
+
+    Returns
+    -------
+    Dataset
+        Secondary Capture Image Storage, RGB, Explicit VR Little Endian, ready to be saved.
+
+    Raises
+    ------
+    GeometryError
+        If the source has no study UID.
+    """
+    with disable_value_validation():
+        written = _build(preview_png, source_datasets, identity)
+        copy_names(written, source_datasets[0])
+        # Required here, and may be empty where it does not hold for the whole (type 2C).
+        written.Laterality = None
+        written.PatientOrientation = None
+        written.ConversionType = "WSD"
+        written.BurnedInAnnotation = "NO"
+        del written.DateOfSecondaryCapture, written.TimeOfSecondaryCapture
+        forget_clock(written)
+    return plain(written)
+
+
+def _build(
+    preview_png: bytes, source_datasets: Sequence[Dataset], identity: ResultIdentity
+) -> SCImage:
+    date, time = created_at(source_datasets)
+    return SCImage.from_ref_dataset(
+        ref_dataset=study_header(source_datasets[0]),
+        pixel_array=pixels_of(preview_png),
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("L", "P"),
+        series_instance_uid=identity.uid("key image", "series"),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=identity.uid("key image", "instance"),
+        instance_number=1,
+        manufacturer=identity.manufacturer,
+        manufacturer_model_name=identity.product,
+        software_versions=identity.software_version,
+        device_serial_number=identity.installation_id,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        contributing_equipment=[processing_equipment(identity, "Thrombus key image")],
+        series_description=SERIES_DESCRIPTION,
+        series_date=date,
+        series_time=time,
+        content_date=date,
+        content_time=time,
+    )
+
+
+def pixels_of(preview_png: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Return the picture as uint8 (row, column, colour)."""
+    with Image.open(BytesIO(preview_png)) as picture:
+        return np.asarray(picture.convert("RGB"), np.uint8)
