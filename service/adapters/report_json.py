@@ -11,8 +11,9 @@ import re
 import sys
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from service.domain.errors import ResultNotAvailableError
 from service.domain.finding import Finding
 from service.domain.report import (
     SCHEMA_VERSION,
@@ -45,6 +46,23 @@ _ATTRIBUTE = re.compile(r"^(\w+(?:, \w+)*) :.*\n((?: {4}.*\n?|\n(?= {4}))+)", re
 def report_to_json(report: DetectionReport) -> bytes:
     """Return the report as indented UTF-8 JSON that the schema describes."""
     return _ADAPTER.dump_json(report, indent=2) + b"\n"
+
+
+def report_from_json(document: bytes) -> DetectionReport:
+    """Read what ``report_to_json`` writes.
+
+    Raises
+    ------
+    ResultNotAvailableError
+        If it is of another version of the schema.
+    """
+    try:
+        return _ADAPTER.validate_json(document)
+    except ValidationError as exc:
+        raise ResultNotAvailableError(
+            f"the report is not of schema {SCHEMA_VERSION}, for another version of the service "
+            "wrote it: send the study again"
+        ) from exc
 
 
 def report_schema() -> dict[str, Any]:

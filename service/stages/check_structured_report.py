@@ -7,14 +7,12 @@ from highdicom.sr import Comprehensive3DSR, srread
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
+from service.domain.codes import PRESENCE, THROMBUS, VOLUME
 from service.domain.errors import SelfCheckError
 from service.domain.report import DetectionReport
 from service.stages.check_segmentation import encode
-from service.stages.result_object import THROMBUS
-from service.stages.write_structured_report import PRESENCE
 
 TRACKING_UID = "112040"
-VOLUME = "118565006"
 
 
 def check_structured_report(
@@ -79,7 +77,7 @@ def _check_findings(read: Dataset, report: DetectionReport) -> None:
     volumes = [
         float(item.MeasuredValueSequence[0].NumericValue)
         for item in _items(read)
-        if item.ValueType == "NUM" and _name(item) == VOLUME
+        if item.ValueType == "NUM" and _name(item) == VOLUME.value
     ]
     wanted = [finding.volume_mm3 for finding in report.findings]
     same = len(volumes) == len(wanted) and all(

@@ -8,19 +8,18 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from service.domain.finding import Side
+from service.domain.codes import ClinicalCode
 from service.domain.identity import ResultIdentity
 from service.stages.source_headers import latest_acquisition
 
 # What de-identifiers write for "no date"; ContentDate must not be empty.
 UNDATED = datetime(1900, 1, 1)  # noqa: DTZ001 - DICOM's wall clock carries no time zone
-# Codes of SNOMED CT: CID 7151, and the laterality of CID 244.
-THROMBUS = Code("396339007", "SCT", "Thrombus")
-LATERALITY = {
-    Side.LEFT: Code("7771000", "SCT", "Left"),
-    Side.RIGHT: Code("24028007", "SCT", "Right"),
-}
 _COPIED_KEYWORDS = ("PatientName", "StudyDescription", "BodyPartExamined", "TimezoneOffsetFromUTC")
+
+
+def coded(code: ClinicalCode) -> Code:
+    """Return a code as the writing library takes it."""
+    return Code(*code)
 
 
 def created_at(source_datasets: Sequence[Dataset]) -> tuple[str, str]:

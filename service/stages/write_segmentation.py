@@ -19,9 +19,9 @@ from highdicom.seg import (
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
+from service.domain.codes import BRAIN, LATERALITY, THROMBUS, ClinicalCode
 from service.domain.errors import SelfCheckError
 from service.domain.finding import Finding
 from service.domain.identity import ResultIdentity, derive_uid
@@ -30,8 +30,7 @@ from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
 from service.stages.finding_colours import colour_of
 from service.stages.result_object import (
-    LATERALITY,
-    THROMBUS,
+    coded,
     copy_names,
     created_at,
     forget_clock,
@@ -149,21 +148,21 @@ def _segment(finding: Finding, model: ModelSpec, identity: ResultIdentity) -> Se
         segment_number=finding.number,
         segment_label=f"Thrombus {finding.number}",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=THROMBUS,
+        segmented_property_type=coded(THROMBUS),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=_algorithm(model, identity),
         tracking_uid=identity.tracking_uid(finding.number),
         tracking_id=f"Thrombus {finding.number}",
-        anatomic_regions=[codes.SCT.Brain],
+        anatomic_regions=[coded(BRAIN)],
         display_color=CIELabColor.from_rgb(*colour_of(finding.number)),
     )
     side = LATERALITY.get(finding.side)
     if side is not None:
-        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [_coded(side)]
+        segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [_item(side)]
     return segment
 
 
-def _coded(code: Code) -> Dataset:
+def _item(code: ClinicalCode) -> Dataset:
     item = Dataset()
     item.CodeValue = code.value
     item.CodingSchemeDesignator = code.scheme_designator

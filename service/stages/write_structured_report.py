@@ -35,12 +35,22 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
-from service.domain.finding import Finding, StudyResult
+from service.domain.codes import (
+    BRAIN,
+    BRAIN_MR,
+    LATERALITY,
+    LENGTH,
+    PRESENCE,
+    PROBABILITY,
+    THROMBUS,
+    VOLUME,
+    WIDTH,
+)
+from service.domain.finding import Finding
 from service.domain.identity import ResultIdentity, derive_uid
 from service.domain.report import DetectionReport, ReportedModel
 from service.stages.result_object import (
-    LATERALITY,
-    THROMBUS,
+    coded,
     copy_names,
     created_at,
     forget_clock,
@@ -51,15 +61,8 @@ from service.stages.source_headers import study_header
 
 SERIES_NUMBER = 9002
 SERIES_DESCRIPTION = "AI thrombus report - RESEARCH USE ONLY"
-BRAIN_MR = Code("24590-2", "LN", "Brain MRI")
 # Row 11 of TID 1500: evaluations of the study as a whole, here in words.
 EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
-# CID 240.
-PRESENCE = {
-    StudyResult.THROMBUS_FOUND: Code("52101004", "SCT", "Present"),
-    StudyResult.NO_THROMBUS_FOUND: Code("272519000", "SCT", "Absent"),
-    StudyResult.INSUFFICIENT_INPUT: Code("373068000", "SCT", "Undetermined"),
-}
 # Decimal places of millimetres, cubic millimetres and probabilities: more would claim too much.
 DECIMALS = 3
 
@@ -193,7 +196,7 @@ def _content(
     ]
     content = MeasurementReport(
         observation_context=_observer(identity),
-        procedure_reported=BRAIN_MR,
+        procedure_reported=coded(BRAIN_MR),
         imaging_measurements=[_study_group(report, identity), *groups],
         title=_TITLES[title],
     )
@@ -226,10 +229,12 @@ def _study_group(
         tracking_identifier=TrackingIdentifier(
             uid=identity.uid("finding", "study"), identifier="Study"
         ),
-        finding_sites=[FindingSite(codes.SCT.Brain)],
+        finding_sites=[FindingSite(coded(BRAIN))],
         algorithm_id=_algorithm(report.model, identity),
         measurements=None if highest is None else [_probability(highest)],
-        qualitative_evaluations=[QualitativeEvaluation(THROMBUS, PRESENCE[report.result])],
+        qualitative_evaluations=[
+            QualitativeEvaluation(coded(THROMBUS), coded(PRESENCE[report.result]))
+        ],
     )
 
 
@@ -242,13 +247,14 @@ def _finding_group(
     tracking = TrackingIdentifier(
         uid=identity.tracking_uid(finding.number), identifier=f"Thrombus {finding.number}"
     )
-    site = FindingSite(codes.SCT.Brain, laterality=LATERALITY.get(finding.side))
+    side = LATERALITY.get(finding.side)
+    site = FindingSite(coded(BRAIN), laterality=coded(side) if side else None)
     measurements = list(_measurements(finding))
     algorithm = _algorithm(report.model, identity)
     if segmentation is None:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
-            finding_type=THROMBUS,
+            finding_type=coded(THROMBUS),
             finding_sites=[site],
             algorithm_id=algorithm,
             measurements=measurements,
@@ -261,7 +267,7 @@ def _finding_group(
             segment_number=finding.number,
             source_series=SourceSeriesForSegmentation(report.reference_series_uid),
         ),
-        finding_type=THROMBUS,
+        finding_type=coded(THROMBUS),
         finding_sites=[site],
         algorithm_id=algorithm,
         measurements=measurements,
@@ -270,16 +276,15 @@ def _finding_group(
 
 def _measurements(finding: Finding) -> Iterator[Measurement]:
     cubic, linear = codes.UCUM.CubicMillimeter, codes.UCUM.Millimeter
-    yield Measurement(codes.SCT.Volume, round(finding.volume_mm3, DECIMALS), cubic)
-    yield Measurement(codes.SCT.Length, round(finding.length_mm, DECIMALS), linear)
-    # The width is the largest extent across the length.
-    yield Measurement(codes.SCT.ShortAxis, round(finding.width_mm, DECIMALS), linear)
+    yield Measurement(coded(VOLUME), round(finding.volume_mm3, DECIMALS), cubic)
+    yield Measurement(coded(LENGTH), round(finding.length_mm, DECIMALS), linear)
+    yield Measurement(coded(WIDTH), round(finding.width_mm, DECIMALS), linear)
     yield _probability(finding.probability)
 
 
 def _probability(probability: float) -> Measurement:
     return Measurement(
-        codes.DCM.Probability,
+        coded(PROBABILITY),
         round(probability, DECIMALS),
         codes.UCUM.NoUnits,
         derivation=codes.SCT.Maximum,

@@ -10,13 +10,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from service.adapters.report_json import report_to_json
 from service.application.ports import CanaryAnswer
 from service.bootstrap.gateway import utc_now
 from service.domain.errors import GeometryError
+from service.domain.geometry import Geometry
 from service.domain.job import Failure, Job
+from service.domain.volume import Volume
 from tests.api import RESULTS, ApiWorld
+from tests.results import report_of
+from tests.strategies import mr_series
 from tests.unit.test_api_studies import assert_problem
 
 MEDIA_TYPES = {
@@ -111,6 +117,39 @@ def test_a_negative_study_has_a_report_and_no_segmentation(world: ApiWorld) -> N
     answer = world.client.get(f"{base}/segmentation")
     assert_problem(answer, 404, "RESULT_NOT_AVAILABLE")
     assert "no thrombus was found" in answer.json()["detail"]
+
+
+def test_what_was_not_written_is_told_with_its_reason(world: ApiWorld) -> None:
+    job = world.claim(world.queue_job())
+    job = world.finish(job, "no_thrombus_found", ("report.json", "preview.png"))
+    answer = world.client.get(f"/jobs/{job.job_id}/key-image")
+    assert "THROMBOLENS_KEY_IMAGE was not set" in answer.json()["detail"]
+    job = world.claim(world.queue_job())
+    job = world.finish(job, "insufficient_input", ("report.json",))
+    answer = world.client.get(f"/jobs/{job.job_id}/preview")
+    assert "could not be analysed" in answer.json()["detail"]
+    job = world.finish(world.claim(world.queue_job()), "thrombus_found", ("report.json",))
+    answer = world.client.get(f"/jobs/{job.job_id}/segmentation")
+    assert "did not write it" in answer.json()["detail"]
+
+
+def test_reports_are_served_as_fhir(world: ApiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Volume(np.ones((3, 4, 4), np.int16), Geometry(np.eye(4), (3, 4, 4), "1.2.3"))
+    written = report_to_json(report_of(None, mr_series(image)))
+    monkeypatch.setitem(RESULTS, "report.json", written)
+    job = world.finish(world.claim(world.queue_job()), "no_thrombus_found", ("report.json",))
+    links = world.client.get(f"/jobs/{job.job_id}").json()["links"]
+    answer = world.client.get(links["fhir"])
+    assert answer.headers["content-type"] == "application/fhir+json"
+    kinds = [entry["resource"]["resourceType"] for entry in answer.json()["entry"]]
+    assert kinds == ["DiagnosticReport", "Device", "Observation"]
+
+
+def test_a_report_of_another_version_has_no_fhir(world: ApiWorld) -> None:
+    job = world.finish(world.claim(world.queue_job()), "thrombus_found")
+    answer = world.client.get(f"/jobs/{job.job_id}/fhir")
+    assert_problem(answer, 404, "RESULT_NOT_AVAILABLE")
+    assert "another version" in answer.json()["detail"]
 
 
 def test_cancelling(world: ApiWorld) -> None:

@@ -17,6 +17,7 @@ OPERATIONS = {
     "get /jobs/{job_id}/events",
     "get /jobs/{job_id}/report",
     "get /jobs/{job_id}/segmentation",
+    "get /jobs/{job_id}/fhir",
     "get /jobs/{job_id}/key-image",
     "get /jobs/{job_id}/structured-report",
     "get /jobs/{job_id}/mask",

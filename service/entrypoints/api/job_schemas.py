@@ -143,4 +143,7 @@ def _links(job: Job) -> dict[str, str]:
     base = f"/jobs/{job.job_id}"
     written = job.outcome.files if job.outcome else ()
     results = {link: f"{base}/{link}" for link, name in RESULT_LINKS.items() if name in written}
+    if "report" in results:
+        # Made from the report when it is asked for.
+        results["fhir"] = f"{base}/fhir"
     return {"self": base, "events": f"{base}/events", **results}

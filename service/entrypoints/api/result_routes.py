@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
+from service.adapters.fhir_json import report_to_fhir
+from service.adapters.report_json import report_from_json
 from service.bootstrap.gateway import Gateway
 from service.domain.errors import ResultNotAvailableError
 from service.domain.finding import StudyResult
@@ -18,6 +20,7 @@ from service.entrypoints.api.study_routes import GatewayOf
 
 router = APIRouter(prefix="/jobs", tags=["results"])
 
+FHIR = "application/fhir+json"
 REPORT_EXAMPLE = {
     "application/json": {
         "example": {
@@ -107,13 +110,35 @@ def get_key_image(job_id: JobId, gateway: GatewayOf) -> FileResponse:
     return _result(gateway, job_id, "key-image", "application/dicom")
 
 
+@router.get(
+    "/{job_id}/fhir",
+    summary="Get the detection report as FHIR",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Bundle of DiagnosticReport, Observations and Device (FHIR R4)",
+            "content": {FHIR: {"schema": {"type": "object"}, "example": {"type": "collection"}}},
+        },
+        **documented(404, 503),
+    },
+)
+def get_fhir(job_id: JobId, gateway: GatewayOf) -> Response:
+    """Return the report as FHIR resources without a subject, which the receiver knows."""
+    report = report_from_json(_path_of(gateway, job_id, "report").read_bytes())
+    return Response(report_to_fhir(report), media_type=FHIR)
+
+
 def _result(gateway: Gateway, job_id: str, link: str, media_type: str) -> FileResponse:
+    path = _path_of(gateway, job_id, link)
+    return FileResponse(path, media_type=media_type, filename=f"{job_id}-{path.name}")
+
+
+def _path_of(gateway: Gateway, job_id: str, link: str) -> Path:
     job = gateway.database.get(job_id)
-    name = RESULT_LINKS[link]
-    path = _result_path(gateway, job, name)
+    path = _result_path(gateway, job, RESULT_LINKS[link])
     if path is None:
-        raise ResultNotAvailableError(f"there is no {link}: {_why_not(job)}")
-    return FileResponse(path, media_type=media_type, filename=f"{job_id}-{name}")
+        raise ResultNotAvailableError(f"there is no {link}: {_why_not(job, link)}")
+    return path
 
 
 def _result_path(gateway: Gateway, job: Job, name: str) -> Path | None:
@@ -123,11 +148,15 @@ def _result_path(gateway: Gateway, job: Job, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _why_not(job: Job) -> str:
+def _why_not(job: Job, link: str) -> str:
     if job.outcome is None:
         return f"the job is {job.state}"
-    reasons: dict[str, str] = {
-        StudyResult.NO_THROMBUS_FOUND: "no thrombus was found, and an empty one is never written",
-        StudyResult.INSUFFICIENT_INPUT: "the study could not be analysed, its report says why",
-    }
-    return reasons.get(job.outcome.result, "its file was deleted")
+    if RESULT_LINKS[link] in job.outcome.files:
+        return "its file was deleted"
+    if job.outcome.result == StudyResult.INSUFFICIENT_INPUT:
+        return "the study could not be analysed, its report says why"
+    if link == "segmentation" and job.outcome.result == StudyResult.NO_THROMBUS_FOUND:
+        return "no thrombus was found, and an empty one is never written"
+    if link == "key-image":
+        return "THROMBOLENS_KEY_IMAGE was not set when the study was analysed"
+    return "the analysis did not write it"
