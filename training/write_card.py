@@ -59,7 +59,7 @@ By label:
 
 {labels}
 
-By sequences: all of them, and without those that the archives of the sites would lack:
+By sequences, all of them or without those that the archives of the sites would lack, and by cohort:
 
 {conditions}
 
@@ -68,7 +68,8 @@ By scanner, {condition}:
 {sites}
 
 A: 3 T multi-echo mean. B: 3 T, phase-masked. C: 1.5 T, phase-masked. D: 1.5 T 2D T2*, 5 to 6 mm
-slices, no phase in the archive.
+slices, no phase in the archive. Other letters: `training/configs/sites-wide.toml`, of which X to Z
+are never trained on.
 
 {combinations}
 ## Limits
@@ -162,15 +163,21 @@ def render(
         min_volume_mm3=spec.min_volume_mm3,
         training_data=spec.training_data,
         labels=table("label", measured["labels"], MAIN),
-        conditions=table(
-            "sequences",
-            {name: part["labels"]["target"] for name, part in conditions.items()},
-            MAIN,
-        ),
+        conditions=table("sequences", _by_condition_and_cohort(conditions), MAIN),
         condition=f"{measured['condition']} sequences",
         sites=table("site", measured["breakdown"]["site"], MAIN),
         combinations=_combinations(measured["subsets"]),
     ) + "".join(f"- {limit}\n" for limit in limits)
+
+
+def _by_condition_and_cohort(conditions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    rows = {}
+    for name, part in conditions.items():
+        rows[name] = part["labels"]["target"]
+        cohorts = part["breakdown"]["cohort"]
+        if len(cohorts) > 1:
+            rows |= {f"{name}, {cohort}": summary for cohort, summary in cohorts.items()}
+    return rows
 
 
 def _combinations(subsets: Mapping[str, Any] | None) -> str:

@@ -18,6 +18,7 @@ from service.domain.volume import Volume
 from service.stages.run_model import Float32, Prediction
 from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, Box, case, probability, subject
 from tests.tiny_model import NAME, VERSION, install_tiny_model
+from training import evaluate_fresh
 from training.choose_threshold import agree, choose, score
 from training.dataset import PreparedCase, save
 from training.evaluate import (
@@ -33,6 +34,7 @@ from training.evaluate import (
     without,
     write,
 )
+from training.export_onnx import write_spec
 from training.metrics import CaseResult, Label, Subject, measure
 from training.summary import breakdown, summarise
 from training.write_card import performance, read_evaluation, render
@@ -318,6 +320,13 @@ def test_card_gives_what_was_measured_and_its_limits(results: list[CaseResult]) 
     assert "| DWI and ADC | 1 | 0 | 0 | 0 | - | 0 |" in card
     assert "simulated studies only" in card
     assert card.endswith("- Sees ghosts.\n")
+    assert "| all, cohort |" not in card
+    other = [replace(result, cohort="other") for result in results[:1]]
+    both = document([*results, *other], None, SPEC, "all")
+    card = render(SPEC, both, "A network.", natural=document(natural, None, SPEC, "natural"))
+    assert "| all, cohort | 2 | 1 |" in card
+    assert "| all, other | 1 | 0 | 1 |" in card
+    assert "| natural, cohort |" not in card
     plain = render(SPEC, document(results, None, SPEC, "all"), "A network.")
     assert "Other combinations of sequences were not measured." in plain
     assert "| natural |" not in plain
@@ -354,6 +363,28 @@ def test_command_measures_cohorts_and_writes_into_the_model(
     assert runner.invoke(command, lacking).exit_code == 0
     natural = read_evaluation(out / "evaluation-natural.json", read_spec(model))
     assert natural["breakdown"]["missing"].keys() == {"1"}
+
+
+def test_fresh_cases_are_measured_under_both_conditions_beside_the_card(tmp_path: Path) -> None:
+    install_tiny_model(tmp_path)
+    model = tmp_path / NAME / VERSION
+    expected = performance(
+        document(evaluate(COHORT, SeesOnSusceptibility(), SPEC), None, SPEC, "all")
+    )
+    write_spec(replace(read_spec(model), expected_performance=expected), model)
+    dark = case(CLOT, seed=900_000_000, site="D", examination={"lacking": ["SUSC"]})
+    np.asarray(dark.network_input.sequences)[(CLOT[0], 0, *CLOT[1:])] = -4.0
+    # Cases that are there are kept: this one need not be simulated.
+    save(dark, tmp_path / "out" / "fresh" / "0000-D")
+    app = typer.Typer()
+    app.command()(evaluate_fresh.main)
+    options = ["--count=1", "--site=D", f"--out={tmp_path / 'out'}", "--processes=1"]
+    done = CliRunner().invoke(app, [str(model), *options])
+    assert done.exit_code == 0, done.output
+    assert "| fresh, all sequences | 1 | 0 | 1 |" in done.output
+    assert "| fresh, without those the archives would lack | 1 | 0 | 0 |" in done.output
+    assert "| card | 2 | 1 |" in done.output
+    assert "simulated" in done.output
 
 
 def test_command_says_what_is_wrong_with_a_cohort(tmp_path: Path, command: typer.Typer) -> None:
