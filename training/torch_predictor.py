@@ -17,10 +17,14 @@ class TorchPredictor:
     network : nn.Module
         Called with sequences (1, slice, role, row, column) and presence (1, role), it returns an
         object whose ``logits[0]`` is (1, slice, row, column). It is put into evaluation mode.
+    bfloat16 : bool
+        Whether convolutions are computed in bfloat16: half the time where the processor has this
+        arithmetic, for comparisons between runs.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, bfloat16: bool = False) -> None:
         self._network = network.eval()
+        self._bfloat16 = bfloat16
         # Where the network computes, and in what.
         self._like = next(network.parameters(), torch.zeros(0))
 
@@ -39,7 +43,8 @@ class TorchPredictor:
         ValueError
             If the network does not answer with one map a slice.
         """
-        output = self._network(self._batch_of_one(sequences), self._batch_of_one(presence))
+        with torch.autocast(self._like.device.type, torch.bfloat16, enabled=self._bfloat16):
+            output = self._network(self._batch_of_one(sequences), self._batch_of_one(presence))
         logits: Tensor = output.logits[0]
         expected = (1, len(sequences), *sequences.shape[2:])
         if tuple(logits.shape) != expected:

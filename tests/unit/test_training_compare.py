@@ -118,7 +118,7 @@ def test_runs_of_any_network_are_measured_and_compared(tmp_path: Path) -> None:
         )
         train(TrainConfig.read(file))
         sources = sources_of(tmp_path / "cohort")
-        reports = measure_run(tmp_path / name, sources, sources)
+        reports = measure_run(tmp_path / name, sources, sources, bfloat16=True)
         assert [report.stem for report in reports] == ["evaluation", "evaluation-natural"]
         files.append(str(tmp_path / name / MEASURED / "evaluation.json"))
         found = json.loads(Path(files[-1]).read_text())

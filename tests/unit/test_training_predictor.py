@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from service.stages.run_model import run_model
 from tests.evaluated import GRID, SPEC, case
+from training.network import NetworkConfig, UpAttLLSTM
 from training.torch_predictor import TorchPredictor
 
 
@@ -62,6 +63,18 @@ def test_it_runs_in_the_served_path() -> None:
     assert probability.geometry is GRID
     # Six sequences of ones at a weight of one half.
     np.testing.assert_allclose(probability.voxels, 1 / (1 + np.exp(-3.0)), rtol=1e-6)
+
+
+def test_bfloat16_is_near_and_answers_in_float32() -> None:
+    network = UpAttLLSTM(NetworkConfig(channels=(4, 8), hidden=4))
+    sequences = np.random.default_rng(0).normal(size=(5, 6, 16, 12)).astype(np.float32)
+    presence, state = np.ones(6, np.float32), np.zeros((2, 4, 8, 6), np.float32)
+    exact, near = (
+        TorchPredictor(network, bfloat16=chosen).predict(sequences, presence, state, state)
+        for chosen in (False, True)
+    )
+    assert near.probability.dtype == np.float32
+    assert 0 < np.abs(exact.probability - near.probability).max() < 0.05
 
 
 @pytest.mark.parametrize(
