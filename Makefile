@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check docs-schema constraints clean
+.PHONY: help demo test test-integration check docs-schema constraints clean
 
 help:
 	@echo "make demo     install, start the service, analyse the simulated demo study"
 	@echo "make test     install everything and run the whole test suite"
+	@echo "make test-integration  the part of it that talks to programs of others"
 	@echo "make check    lint, types, import contracts"
 	@echo "make clean    remove the environment and what the targets made"
 
@@ -36,6 +37,11 @@ demo: $(VENV)/.service
 test: $(VENV)/.development
 	@$(BIN)/python -m tests.tools
 	$(BIN)/python -m pytest
+
+# Part of `test`: with the servers, viewers and validators of others.
+test-integration: $(VENV)/.development
+	@$(BIN)/python -m tests.tools
+	$(BIN)/python -m pytest tests/integration
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .

