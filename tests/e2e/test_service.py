@@ -154,11 +154,15 @@ def test_the_embedded_service_analyses_a_study(tmp_path: Path, study: bytes) -> 
             for link, path in view["links"].items()
             if link not in ("self", "events")
         }
-        assert set(results) == {"report", "segmentation", "mask", "preview"}
+        dicom = {"segmentation", "structured-report"}
+        assert set(results) == {"report", "fhir", "mask", "preview"} | dicom
         (finding,) = json.loads(results["report"])["findings"]
         assert finding["centroid_lps"] == pytest.approx(CLOT, abs=2.0)
         segmentation = pydicom.dcmread(io.BytesIO(results["segmentation"]))
         assert segmentation.Modality == "SEG"
+        report = pydicom.dcmread(io.BytesIO(results["structured-report"]))
+        assert report.StudyInstanceUID == segmentation.StudyInstanceUID
+        assert json.loads(results["fhir"])["resourceType"] == "Bundle"
         assert results["preview"].startswith(b"\x89PNG")
         children = children_of(process)
         process.send_signal(signal.SIGTERM)
