@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain.errors import ConfigurationError
+from service.domain.report import ReportTitle
 
 PREFIX = "THROMBOLENS_"
 MIB = 1024 * 1024
@@ -56,8 +57,8 @@ class Settings(BaseSettings):
         description="Name of this installation; DeviceSerialNumber of the objects it writes.",
     )
 
-    report_title: Literal["diagnostic_imaging_report", "imaging_measurement_report"] = Field(
-        "diagnostic_imaging_report",
+    report_title: ReportTitle = Field(
+        ReportTitle.DIAGNOSTIC_IMAGING_REPORT,
         description="Title of the structured report: diagnostic_imaging_report, which OHIF shows "
         "as text, or imaging_measurement_report, the one of TID 1500, on which OHIF fails.",
     )

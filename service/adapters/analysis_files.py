@@ -8,8 +8,8 @@ import SimpleITK as sitk
 from service.adapters.report_json import report_to_json
 from service.application.analyse_study import Analysis
 from service.domain.volume import Volume
-from service.stages.check_segmentation import encode
 from service.stages.resample import to_image
+from service.stages.result_object import encode
 
 REPORT = "report.json"
 SEGMENTATION = "segmentation.dcm"

@@ -14,14 +14,13 @@ from service.domain.codes import (
     BRAIN,
     BRAIN_MR,
     LATERALITY,
-    LENGTH,
+    NO_UNIT,
     PRESENCE,
-    PROBABILITY,
     SIDE,
     THROMBUS,
-    VOLUME,
-    WIDTH,
     ClinicalCode,
+    Measured,
+    measurements_of,
 )
 from service.domain.finding import Finding
 from service.domain.identity import derive_uid
@@ -37,8 +36,6 @@ SYSTEMS = {
     "UCUM": "http://unitsofmeasure.org",
 }
 IMAGING = "http://terminology.hl7.org/CodeSystem/observation-category"
-# As in the structured report: more decimal places would claim too much.
-DECIMALS = 3
 
 
 def report_to_fhir(report: DetectionReport) -> bytes:
@@ -134,19 +131,13 @@ def _observation(report: DetectionReport, device: str) -> Json:
 
 
 def _finding(finding: Finding, report: DetectionReport, device: str) -> Json:
-    measured = [
-        (VOLUME, finding.volume_mm3, "mm3"),
-        (LENGTH, finding.length_mm, "mm"),
-        (WIDTH, finding.width_mm, "mm"),
-        (PROBABILITY, finding.probability, "1"),
-    ]
     return _observation(report, device) | {
         "valueCodeableConcept": _concept(PRESENCE[report.result]),
         "bodySite": _concept(BRAIN, f"Brain, {finding.side.value}"),
         "component": [
             *(
-                {"code": _concept(code), "valueQuantity": _quantity(value, unit)}
-                for code, value, unit in measured
+                {"code": _concept(measured.name), "valueQuantity": _quantity(measured)}
+                for measured in measurements_of(finding)
             ),
             *_side(finding),
         ],
@@ -161,6 +152,7 @@ def _side(finding: Finding) -> list[Json]:
     return [{"code": _concept(SIDE), "valueCodeableConcept": _concept(side)}]
 
 
-def _quantity(value: float, unit: str) -> Json:
-    shown = {} if unit == "1" else {"unit": unit}
-    return {"value": round(value, DECIMALS), "system": SYSTEMS["UCUM"], "code": unit} | shown
+def _quantity(measured: Measured) -> Json:
+    code = measured.unit.value
+    shown = {} if measured.unit is NO_UNIT else {"unit": code}
+    return {"value": measured.value, "system": SYSTEMS["UCUM"], "code": code} | shown

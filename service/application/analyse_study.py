@@ -17,9 +17,9 @@ from service.domain.finding import Finding, StudyResult
 from service.domain.identity import ResultIdentity
 from service.domain.model_spec import ModelSpec
 from service.domain.override import SiteOverride
-from service.domain.report import DetectionReport, ReportWarning
+from service.domain.report import DetectionReport, ReportTitle, ReportWarning
 from service.domain.sequence import Role
-from service.domain.study import StudyFacts
+from service.domain.study import PlaneFacts, SeriesFacts, StudyFacts
 from service.domain.volume import Volume
 from service.stages.align_volumes import REFERENCE_ORDER, Alignment, align_volumes
 from service.stages.check_key_image import check_key_image
@@ -34,11 +34,7 @@ from service.stages.warn_of_input import alignment_warnings, blank_warning, over
 from service.stages.write_key_image import write_key_image
 from service.stages.write_report import ReportInput, write_report
 from service.stages.write_segmentation import write_segmentation
-from service.stages.write_structured_report import (
-    Evidence,
-    ReportTitle,
-    write_structured_report,
-)
+from service.stages.write_structured_report import Evidence, write_structured_report
 
 
 class Stage(StrEnum):
@@ -205,11 +201,14 @@ def analyse_study(
         restored = seen.restore(probability.voxels)
         extraction = extract_findings(restored, model.spec, midline_x=midline_x)
     with timed(Stage.WRITE):
-        segmentation = _segmentation(study, roles, alignment, extraction, model.spec, identity)
+        sources = study.datasets(roles.series_uid_of(alignment.reference_role))
+        planes = roles.volumes[alignment.reference_role].source_planes
+        segmentation = _segmentation(extraction, sources, planes, model.spec, identity)
         preview = _preview(alignment, extraction)
         report = told.report(alignment, extraction.findings, segmentation, blank=seen.blank)
-        structured = _structured_report(report, segmentation, study, identity, parameters)
-        key_image = _key_image(preview, report, study, identity) if parameters.key_image else None
+        written = _Written(report, study.facts, sources, identity)
+        structured = written.structured_report(parameters.report_title, segmentation)
+        key_image = written.key_image(preview) if parameters.key_image else None
     return Analysis(
         # Once more, with the time that writing took.
         report=replace(report, timings_s=dict(timed.seconds)),
@@ -243,20 +242,17 @@ def _identity(
 
 
 def _segmentation(
-    study: Study,
-    roles: AssembledRoles,
-    alignment: Alignment,
     extraction: Extraction,
+    sources: Sequence[Dataset],
+    planes: Sequence[PlaneFacts],
     spec: ModelSpec,
     identity: ResultIdentity,
 ) -> Dataset | None:
     """Write and check the DICOM-SEG; a negative study, or one without a frame, has none."""
     if not extraction.findings or not extraction.mask.geometry.frame_of_reference_uid:
         return None
-    planes = roles.volumes[alignment.reference_role].source_planes
-    series = roles.series_uid_of(alignment.reference_role)
     written = write_segmentation(
-        extraction.mask, extraction.findings, study.datasets(series), planes, spec, identity
+        extraction.mask, extraction.findings, sources, planes, spec, identity
     )
     check_segmentation(written, extraction.mask)
     return written
@@ -269,38 +265,49 @@ def _insufficient(
     parameters: AnalysisParameters,
 ) -> Analysis:
     """Return the result of a study that could not be analysed: both reports say why."""
-    return Analysis(report, _structured_report(report, None, study, identity, parameters))
+    looked_at = _looked_at(report, study.facts)[0]
+    sources = study.datasets(looked_at.series_instance_uid)
+    written = _Written(report, study.facts, sources, identity)
+    return Analysis(report, written.structured_report(parameters.report_title, None))
 
 
-def _structured_report(
-    report: DetectionReport,
-    segmentation: Dataset | None,
-    study: Study,
-    identity: ResultIdentity,
-    parameters: AnalysisParameters,
-) -> Dataset:
-    """Write and check the structured report; its evidence are the series that were used."""
+def _looked_at(report: DetectionReport, facts: StudyFacts) -> list[SeriesFacts]:
+    """Return the series that were used, or all with images where none could be."""
     used = {volume.series_instance_uid for volume in report.volumes if volume.role is not None}
-    looked_at = [
+    return [
         series
-        for series in study.facts.series
+        for series in facts.series
         if series.planes and (series.series_instance_uid in used or not used)
     ]
-    source = report.reference_series_uid or looked_at[0].series_instance_uid
-    written = write_structured_report(
-        report,
-        segmentation,
-        study.datasets(source),
-        [
+
+
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """Writes and checks the objects that tell a report, as part of the study of their sources."""
+
+    report: DetectionReport
+    facts: StudyFacts
+    sources: Sequence[Dataset]
+    identity: ResultIdentity
+
+    def structured_report(self, title: ReportTitle, segmentation: Dataset | None) -> Dataset:
+        """Return the structured report; its evidence are the series that were looked at."""
+        evidence = [
             Evidence(series.series_instance_uid, series.sop_class_uid, uid)
-            for series in looked_at
+            for series in _looked_at(self.report, self.facts)
             for uid in dict.fromkeys(plane.sop_instance_uid for plane in series.planes)
-        ],
-        identity,
-        parameters.report_title,
-    )
-    check_structured_report(written, report, segmentation)
-    return written
+        ]
+        written = write_structured_report(
+            self.report, segmentation, self.sources, evidence, self.identity, title
+        )
+        check_structured_report(written, self.report, segmentation)
+        return written
+
+    def key_image(self, preview_png: bytes) -> Dataset:
+        """Return the preview as a secondary capture."""
+        written = write_key_image(preview_png, self.sources, self.identity)
+        check_key_image(written, preview_png)
+        return written
 
 
 def _preview(alignment: Alignment, extraction: Extraction) -> bytes:
@@ -312,16 +319,6 @@ def _preview(alignment: Alignment, extraction: Extraction) -> bytes:
         result=StudyResult.THROMBUS_FOUND if found else StudyResult.NO_THROMBUS_FOUND,
         reference_role=alignment.reference_role,
     )
-
-
-def _key_image(
-    preview_png: bytes, report: DetectionReport, study: Study, identity: ResultIdentity
-) -> Dataset:
-    """Write and check the preview as a secondary capture."""
-    sources = study.datasets(report.reference_series_uid or "")
-    written = write_key_image(preview_png, sources, identity)
-    check_key_image(written, preview_png)
-    return written
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from service.application.analyse_study import (
 from service.bootstrap.local_study import open_study, site_overrides
 from service.domain.job import Outcome
 from service.settings import Settings
-from service.stages.write_structured_report import ReportTitle
 
 # The tiny inference of a readiness check: slices, and rows and columns in units of the divisor.
 PROBE_SLICES = 2
@@ -62,7 +61,7 @@ class Analyser:
                 software_version=__version__,
                 installation_id=settings.installation_id,
                 overrides=self._overrides,
-                report_title=ReportTitle(settings.report_title),
+                report_title=settings.report_title,
                 key_image=settings.key_image,
             ),
             progress=progress,

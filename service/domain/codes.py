@@ -1,8 +1,8 @@
-"""Codes of clinical terms, the same in every object that tells a result."""
+"""Codes of clinical terms and coded measurements, the same in every object that tells a result."""
 
 from typing import NamedTuple
 
-from service.domain.finding import Side, StudyResult
+from service.domain.finding import Finding, Side, StudyResult
 
 
 class ClinicalCode(NamedTuple):
@@ -33,3 +33,31 @@ PRESENCE = {
     StudyResult.NO_THROMBUS_FOUND: ClinicalCode("272519000", "SCT", "Absent"),
     StudyResult.INSUFFICIENT_INPUT: ClinicalCode("373068000", "SCT", "Undetermined"),
 }
+MILLIMETRE = ClinicalCode("mm", "UCUM", "mm")
+CUBIC_MILLIMETRE = ClinicalCode("mm3", "UCUM", "cubic millimeter")
+NO_UNIT = ClinicalCode("1", "UCUM", "no units")
+# Decimal places of millimetres, cubic millimetres and probabilities: more would claim too much.
+DECIMALS = 3
+
+
+class Measured(NamedTuple):
+    """One coded measurement with its unit."""
+
+    name: ClinicalCode
+    value: float
+    unit: ClinicalCode
+
+
+def measured_probability(probability: float) -> Measured:
+    """Return a highest voxel probability, rounded."""
+    return Measured(PROBABILITY, round(probability, DECIMALS), NO_UNIT)
+
+
+def measurements_of(finding: Finding) -> tuple[Measured, ...]:
+    """Return what is told of a finding, rounded."""
+    return (
+        Measured(VOLUME, round(finding.volume_mm3, DECIMALS), CUBIC_MILLIMETRE),
+        Measured(LENGTH, round(finding.length_mm, DECIMALS), MILLIMETRE),
+        Measured(WIDTH, round(finding.width_mm, DECIMALS), MILLIMETRE),
+        measured_probability(finding.probability),
+    )

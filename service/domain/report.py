@@ -5,6 +5,7 @@ The ``Attributes`` sections are the descriptions of the fields in the committed 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from service.domain.finding import Finding, StudyResult
@@ -14,6 +15,17 @@ SCHEMA_VERSION = "1.3"
 RESEARCH_USE_NOTICE = (
     "Research use only. Not a medical device. Not for diagnosis or treatment decisions."
 )
+
+
+class ReportTitle(StrEnum):
+    """Title of the structured report, which decides what viewers do with it.
+
+    ``diagnostic_imaging_report`` is shown as text by OHIF. ``imaging_measurement_report`` is the
+    title of TID 1500 (CID 7021); OHIF 3.12 and 3.13 fail on it where a group has no coordinates.
+    """
+
+    DIAGNOSTIC_IMAGING_REPORT = "diagnostic_imaging_report"
+    IMAGING_MEASUREMENT_REPORT = "imaging_measurement_report"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from service.domain.errors import SelfCheckError
-from service.stages.check_segmentation import encode
+from service.stages.result_object import encode
 from service.stages.write_key_image import pixels_of
 
 

@@ -13,6 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from service.domain.errors import SelfCheckError
 from service.domain.report import ReportWarning
 from service.domain.volume import Volume
+from service.stages.result_object import encode
 from service.stages.write_segmentation import frame_sources
 
 # Viewers compare orientations to about this much (direction cosines).
@@ -54,14 +55,6 @@ def _read_back(segmentation: Dataset) -> Segmentation:
         return segread(BytesIO(encode(segmentation)))
     except (AttributeError, LookupError, TypeError, ValueError) as exc:
         raise SelfCheckError(f"segmentation: it cannot be read back: {exc!r}") from exc
-
-
-def encode(segmentation: Dataset) -> bytes:
-    """Return the object as a DICOM file (PS3.10)."""
-    buffer = BytesIO()
-    with disable_value_validation():
-        segmentation.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def segmentation_warnings(segmentation: Dataset) -> tuple[ReportWarning, ...]:

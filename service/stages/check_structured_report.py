@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from service.domain.codes import PRESENCE, THROMBUS, VOLUME
 from service.domain.errors import SelfCheckError
 from service.domain.report import DetectionReport
-from service.stages.check_segmentation import encode
+from service.stages.result_object import encode
 
 TRACKING_UID = "112040"
 

@@ -14,17 +14,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from service.domain.identity import ResultIdentity
-from service.stages.result_object import (
-    copy_names,
-    created_at,
-    forget_clock,
-    plain,
-    processing_equipment,
-)
+from service.stages.result_object import ResultSeries, copy_names, forget_clock, plain
 from service.stages.source_headers import study_header
 
-SERIES_NUMBER = 9003
-SERIES_DESCRIPTION = "AI thrombus key image - RESEARCH USE ONLY"
+SERIES = ResultSeries("key image", 9003, "key image", "Thrombus key image")
 
 
 def write_key_image(
@@ -55,7 +48,17 @@ def write_key_image(
         If the source has no study UID.
     """
     with disable_value_validation():
-        written = _build(preview_png, source_datasets, identity)
+        written = SCImage.from_ref_dataset(
+            ref_dataset=study_header(source_datasets[0]),
+            pixel_array=pixels_of(preview_png),
+            photometric_interpretation="RGB",
+            bits_allocated=8,
+            coordinate_system="PATIENT",
+            # The writer insists on one; it is taken out below.
+            patient_orientation=("L", "P"),
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            **SERIES.attributes(identity, source_datasets),
+        )
         copy_names(written, source_datasets[0])
         # Required here, and may be empty where it does not hold for the whole (type 2C).
         written.Laterality = None
@@ -65,35 +68,6 @@ def write_key_image(
         del written.DateOfSecondaryCapture, written.TimeOfSecondaryCapture
         forget_clock(written)
     return plain(written)
-
-
-def _build(
-    preview_png: bytes, source_datasets: Sequence[Dataset], identity: ResultIdentity
-) -> SCImage:
-    date, time = created_at(source_datasets)
-    return SCImage.from_ref_dataset(
-        ref_dataset=study_header(source_datasets[0]),
-        pixel_array=pixels_of(preview_png),
-        photometric_interpretation="RGB",
-        bits_allocated=8,
-        coordinate_system="PATIENT",
-        patient_orientation=("L", "P"),
-        series_instance_uid=identity.uid("key image", "series"),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=identity.uid("key image", "instance"),
-        instance_number=1,
-        manufacturer=identity.manufacturer,
-        manufacturer_model_name=identity.product,
-        software_versions=identity.software_version,
-        device_serial_number=identity.installation_id,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        contributing_equipment=[processing_equipment(identity, "Thrombus key image")],
-        series_description=SERIES_DESCRIPTION,
-        series_date=date,
-        series_time=time,
-        content_date=date,
-        content_time=time,
-    )
 
 
 def pixels_of(preview_png: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

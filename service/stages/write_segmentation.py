@@ -29,20 +29,12 @@ from service.domain.model_spec import ModelSpec
 from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
 from service.stages.finding_colours import colour_of
-from service.stages.result_object import (
-    coded,
-    copy_names,
-    created_at,
-    forget_clock,
-    plain,
-    processing_equipment,
-)
+from service.stages.result_object import ResultSeries, coded, copy_names, forget_clock, plain
 from service.stages.source_headers import plane_uid, source_headers
 
 __all__ = ["ResultIdentity", "derive_uid", "write_segmentation"]
 
-SERIES_NUMBER = 9001
-SERIES_DESCRIPTION = "AI thrombus seg - RESEARCH USE ONLY"
+SERIES = ResultSeries("segmentation", 9001, "seg", "Thrombus segmentation")
 CONTENT_LABEL = "THROMBUS"
 CONTENT_DESCRIPTION = "Probable thrombus - RESEARCH USE ONLY - not for diagnosis"
 
@@ -89,8 +81,18 @@ def write_segmentation(
     # Identifiers are named as the source states them, legal or not; all else was checked.
     with disable_value_validation():
         headers = source_headers(mask.geometry, source_datasets, source_planes)
-        created = created_at(source_datasets)
-        segmentation = _build(mask, findings, headers, model, identity, created)
+        segmentation = Segmentation(
+            source_images=headers,
+            pixel_array=mask.voxels,
+            segmentation_type=SegmentationTypeValues.BINARY,
+            segment_descriptions=[_segment(finding, model, identity) for finding in findings],
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            omit_empty_frames=True,
+            content_label=CONTENT_LABEL,
+            content_description=CONTENT_DESCRIPTION,
+            content_creator_name=f"{identity.product}^AI",
+            **SERIES.attributes(identity, source_datasets),
+        )
         copy_names(segmentation, source_datasets[0])
         _refer_to_source(segmentation, source_datasets, source_planes)
         _remove_chance(segmentation, identity)
@@ -105,42 +107,6 @@ def _check_labels(mask: Volume, findings: Sequence[Finding]) -> None:
     labels = np.unique(mask.voxels)
     if mask.voxels.dtype.kind != "u" or set(labels.tolist()) - {0} != set(numbers):
         raise SelfCheckError(f"the mask holds {labels.tolist()} for findings {numbers}")
-
-
-def _build(
-    mask: Volume,
-    findings: Sequence[Finding],
-    headers: Sequence[Dataset],
-    model: ModelSpec,
-    identity: ResultIdentity,
-    created: tuple[str, str],
-) -> Segmentation:
-    date, time = created
-    return Segmentation(
-        source_images=headers,
-        pixel_array=mask.voxels,
-        segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(finding, model, identity) for finding in findings],
-        series_instance_uid=identity.uid("segmentation", "series"),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=identity.uid("segmentation", "instance"),
-        instance_number=1,
-        manufacturer=identity.manufacturer,
-        manufacturer_model_name=identity.product,
-        software_versions=identity.software_version,
-        device_serial_number=identity.installation_id,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=True,
-        content_label=CONTENT_LABEL,
-        content_description=CONTENT_DESCRIPTION,
-        content_creator_name=f"{identity.product}^AI",
-        contributing_equipment=[processing_equipment(identity, "Thrombus segmentation")],
-        series_description=SERIES_DESCRIPTION,
-        content_date=date,
-        content_time=time,
-        series_date=date,
-        series_time=time,
-    )
 
 
 def _segment(finding: Finding, model: ModelSpec, identity: ResultIdentity) -> SegmentDescription:

@@ -5,9 +5,8 @@ thrombus is present, absent or, where the input did not suffice, undetermined. T
 the same bytes. See docs/adr/0015-structured-reports.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -39,45 +38,22 @@ from service.domain.codes import (
     BRAIN,
     BRAIN_MR,
     LATERALITY,
-    LENGTH,
     PRESENCE,
     PROBABILITY,
     THROMBUS,
-    VOLUME,
-    WIDTH,
+    Measured,
+    measured_probability,
+    measurements_of,
 )
 from service.domain.finding import Finding
 from service.domain.identity import ResultIdentity, derive_uid
-from service.domain.report import DetectionReport, ReportedModel
-from service.stages.result_object import (
-    coded,
-    copy_names,
-    created_at,
-    forget_clock,
-    plain,
-    processing_equipment,
-)
+from service.domain.report import DetectionReport, ReportedModel, ReportTitle
+from service.stages.result_object import ResultSeries, coded, copy_names, forget_clock, plain
 from service.stages.source_headers import study_header
 
-SERIES_NUMBER = 9002
-SERIES_DESCRIPTION = "AI thrombus report - RESEARCH USE ONLY"
+SERIES = ResultSeries("structured report", 9002, "report", "Thrombus report")
 # Row 11 of TID 1500: evaluations of the study as a whole, here in words.
 EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
-# Decimal places of millimetres, cubic millimetres and probabilities: more would claim too much.
-DECIMALS = 3
-
-
-class ReportTitle(StrEnum):
-    """Title of the document, which decides what viewers do with it.
-
-    ``diagnostic_imaging_report`` is shown as text by OHIF. ``imaging_measurement_report`` is the
-    title of TID 1500 (CID 7021); OHIF 3.12 and 3.13 fail on it where a group has no coordinates.
-    """
-
-    DIAGNOSTIC_IMAGING_REPORT = "diagnostic_imaging_report"
-    IMAGING_MEASUREMENT_REPORT = "imaging_measurement_report"
-
-
 _TITLES = {
     ReportTitle.DIAGNOSTIC_IMAGING_REPORT: Code("18748-4", "LN", "Diagnostic Imaging Report"),
     ReportTitle.IMAGING_MEASUREMENT_REPORT: Code("126000", "DCM", "Imaging Measurement Report"),
@@ -133,8 +109,12 @@ def write_structured_report(
         known = [_known(header, image) for image in evidence]
         if segmentation is not None:
             known.append(_known(header, _evidence_of(segmentation)))
-        content = _content(report, segmentation, identity, title)
-        written = _build(content, known, identity, created_at(source_datasets))
+        written = Comprehensive3DSR(
+            evidence=known,
+            content=_content(report, segmentation, identity, title),
+            is_complete=True,
+            **SERIES.attributes(identity, source_datasets),
+        )
         copy_names(written, source_datasets[0])
         forget_clock(written)
     return plain(written)
@@ -155,34 +135,6 @@ def _known(header: Dataset, image: Evidence) -> Dataset:
     for tag in header.keys() - named.keys():
         named.add(header[tag])
     return named
-
-
-def _build(
-    content: MeasurementReport,
-    evidence: Sequence[Dataset],
-    identity: ResultIdentity,
-    created: tuple[str, str],
-) -> Comprehensive3DSR:
-    date, time = created
-    return Comprehensive3DSR(
-        evidence=evidence,
-        content=content,
-        series_instance_uid=identity.uid("structured report", "series"),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=identity.structured_report_uid,
-        instance_number=1,
-        manufacturer=identity.manufacturer,
-        is_complete=True,
-        contributing_equipment=[processing_equipment(identity, "Thrombus report")],
-        manufacturer_model_name=identity.product,
-        software_versions=identity.software_version,
-        device_serial_number=identity.installation_id,
-        series_description=SERIES_DESCRIPTION,
-        series_date=date,
-        series_time=time,
-        content_date=date,
-        content_time=time,
-    )
 
 
 def _content(
@@ -231,7 +183,7 @@ def _study_group(
         ),
         finding_sites=[FindingSite(coded(BRAIN))],
         algorithm_id=_algorithm(report.model, identity),
-        measurements=None if highest is None else [_probability(highest)],
+        measurements=None if highest is None else [_measurement(measured_probability(highest))],
         qualitative_evaluations=[
             QualitativeEvaluation(coded(THROMBUS), coded(PRESENCE[report.result]))
         ],
@@ -249,7 +201,7 @@ def _finding_group(
     )
     side = LATERALITY.get(finding.side)
     site = FindingSite(coded(BRAIN), laterality=coded(side) if side else None)
-    measurements = list(_measurements(finding))
+    measurements = [_measurement(measured) for measured in measurements_of(finding)]
     algorithm = _algorithm(report.model, identity)
     if segmentation is None:
         return MeasurementsAndQualitativeEvaluations(
@@ -274,21 +226,11 @@ def _finding_group(
     )
 
 
-def _measurements(finding: Finding) -> Iterator[Measurement]:
-    cubic, linear = codes.UCUM.CubicMillimeter, codes.UCUM.Millimeter
-    yield Measurement(coded(VOLUME), round(finding.volume_mm3, DECIMALS), cubic)
-    yield Measurement(coded(LENGTH), round(finding.length_mm, DECIMALS), linear)
-    yield Measurement(coded(WIDTH), round(finding.width_mm, DECIMALS), linear)
-    yield _probability(finding.probability)
-
-
-def _probability(probability: float) -> Measurement:
-    return Measurement(
-        coded(PROBABILITY),
-        round(probability, DECIMALS),
-        codes.UCUM.NoUnits,
-        derivation=codes.SCT.Maximum,
-    )
+def _measurement(measured: Measured) -> Measurement:
+    """Return a measurement; a probability says that it is the highest one of its voxels."""
+    highest = codes.SCT.Maximum if measured.name is PROBABILITY else None
+    name, unit = coded(measured.name), coded(measured.unit)
+    return Measurement(name, measured.value, unit, derivation=highest)
 
 
 def _algorithm(model: ReportedModel, identity: ResultIdentity) -> AlgorithmIdentification:

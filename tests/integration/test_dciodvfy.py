@@ -14,8 +14,9 @@ from service.adapters.study_files import StudyFolder
 from service.domain.geometry import Geometry
 from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
-from service.stages.check_segmentation import check_segmentation, encode
+from service.stages.check_segmentation import check_segmentation
 from service.stages.plane_grid import regular_grid
+from service.stages.result_object import encode
 from service.stages.split_series import split_series
 from service.stages.write_segmentation import write_segmentation
 from tests.results import IDENTITY, MODEL, findings_of, labels, segmentation_of

@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from service.domain.geometry import Geometry
 from service.domain.identity import ResultIdentity
 from service.domain.volume import Volume
-from service.stages.check_segmentation import check_segmentation, encode
+from service.stages.check_segmentation import check_segmentation
+from service.stages.result_object import encode
 from service.stages.write_segmentation import write_segmentation
 from service.stages.write_structured_report import write_structured_report
 from tests.peers import Orthanc, ohif, orthanc, storescu

@@ -16,7 +16,7 @@ from nibabel.affines import apply_affine
 from service.adapters.analysis_files import mask_to_nifti
 from service.domain.geometry import Geometry
 from service.domain.volume import Volume
-from service.stages.check_segmentation import encode
+from service.stages.result_object import encode
 from tests.results import segmentation_of
 from tests.strategies import geometries, mr_series
 

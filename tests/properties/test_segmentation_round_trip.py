@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 
 from service.domain.geometry import Geometry
 from service.domain.volume import Volume
-from service.stages.check_segmentation import check_segmentation, encode
+from service.stages.check_segmentation import check_segmentation
+from service.stages.result_object import encode
 from tests.results import segmentation_of
 from tests.strategies import enhanced_mr, geometries, mr_series
 

@@ -26,11 +26,11 @@ from service.domain.errors import JobCancelledError
 from service.domain.finding import Side, StudyResult
 from service.domain.geometry import Geometry
 from service.domain.model_spec import InputSpec, ModelSpec
+from service.domain.report import ReportTitle
 from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.check_key_image import check_key_image
 from service.stages.run_model import Float32, Prediction
-from service.stages.write_structured_report import ReportTitle
 from tests.strategies import mr_series, uid, write_instances
 
 SPEC = ModelSpec(

@@ -11,7 +11,7 @@ from service.domain.errors import GeometryError, SelfCheckError
 from service.domain.geometry import Geometry
 from service.domain.volume import Volume
 from service.stages.check_key_image import check_key_image
-from service.stages.check_segmentation import encode
+from service.stages.result_object import encode
 from service.stages.write_key_image import write_key_image
 from tests.results import IDENTITY
 from tests.strategies import mr_series

@@ -15,9 +15,9 @@ from service.domain.volume import Volume
 from service.stages.check_segmentation import (
     MANY_FRAMES,
     check_segmentation,
-    encode,
     segmentation_warnings,
 )
+from service.stages.result_object import encode
 from service.stages.source_headers import latest_acquisition
 from service.stages.write_segmentation import frame_sources, write_segmentation
 from tests.results import IDENTITY, MODEL, finding, findings_of, labels, planes_of, segmentation_of

@@ -14,13 +14,11 @@ from pydicom.uid import SegmentationStorage
 from service.domain.errors import GeometryError, SelfCheckError
 from service.domain.finding import StudyResult
 from service.domain.geometry import Geometry
+from service.domain.report import ReportTitle
 from service.domain.volume import Volume
-from service.stages.check_segmentation import encode
 from service.stages.check_structured_report import check_structured_report
-from service.stages.write_structured_report import (
-    ReportTitle,
-    write_structured_report,
-)
+from service.stages.result_object import encode
+from service.stages.write_structured_report import write_structured_report
 from tests.results import (
     IDENTITY,
     evidence_of,
