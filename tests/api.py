@@ -1,9 +1,6 @@
 """The API on a real port, with a real job database and real files, without any worker."""
 
 import json
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,14 +9,13 @@ from typing import Any, Self
 
 import httpx
 import sqlalchemy as sa
-import uvicorn
-from fastapi import FastAPI
 
 from service.bootstrap.gateway import Gateway, utc_now
 from service.domain.job import Job, Lease, Outcome
 from service.domain.model_spec import InputSpec, ModelSpec
 from service.entrypoints.api.app import create_app
 from service.settings import Settings
+from tests.processes import served
 
 MODEL = ModelSpec(
     name="net",
@@ -49,22 +45,6 @@ def write_model(models: Path) -> None:
     (folder / "model.json").write_text(json.dumps(MODEL.to_json()))
 
 
-@contextmanager
-def _served(app: FastAPI) -> Iterator[str]:
-    """Serve from a thread on any free port; yield the address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listener.close()
-
-
 class ApiWorld:
     """An API and its surroundings in one folder."""
 
@@ -84,7 +64,7 @@ class ApiWorld:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        address = self._stack.enter_context(_served(self.app))
+        address = self._stack.enter_context(served(self.app))
         self.client = self._stack.enter_context(httpx.Client(base_url=address, timeout=30))
         return self
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +10,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 
-from tests.processes import free_port, wait_until
+from tests.processes import free_port, served, wait_until
 from tests.tools import require
 
 START_S = 30.0
@@ -137,21 +135,6 @@ def ohif(dist: Path, archive: Orthanc) -> Iterator[str]:
 
     with served(app) as address:
         yield address
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """Serve an application from a thread on a port of its own; yield its address."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_until(lambda: server.started, START_S, "the server answers")
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 _CONFIGURATION = """

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from service.settings import Settings
 from tests.tools import require
@@ -104,6 +107,23 @@ def system_postgres() -> Iterator[str]:
             yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
         finally:
             run("pg_ctl", "-m", "immediate", "stop")
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """Serve an application from a thread on any free port; yield the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    wait_until(lambda: server.started, START_S, "the server answers")
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
 
 
 def _listens(port: int) -> bool:

@@ -1,6 +1,7 @@
 """Findings, a model, an identity and source planes, for tests of what is written."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
 from service.stages.write_segmentation import write_segmentation
 from service.stages.write_structured_report import Evidence, write_structured_report
+from tests.strategies import dicom_axes, rotation, uid
 
 MODEL = ModelSpec(
     name="test-model",
@@ -34,6 +36,22 @@ MODEL = ModelSpec(
     training_data="None.",
     expected_performance={"dice": 0.5},
 )
+# Oblique, with three different spacings.
+GRID = Geometry.from_components(
+    origin=(-80.0, -95.0, -40.0),
+    axes=dicom_axes(rotation((0.95, 0.1, 0.15, -0.05))),
+    spacing=(4.4, 0.6, 0.9),
+    shape=(8, 20, 24),
+    frame_of_reference_uid=uid("frame of reference"),
+)
+IMAGE = Volume(np.arange(np.prod(GRID.shape)).reshape(GRID.shape) % 3000, GRID)
+# What a report says where the input did not suffice.
+INSUFFICIENT: dict[str, Any] = {
+    "result": StudyResult.INSUFFICIENT_INPUT,
+    "insufficiency": "There is no series that can be the reference. Missing roles: SUSC, DWI.",
+    "reference_role": None,
+    "reference_series_uid": None,
+}
 IDENTITY = ResultIdentity(analysis_digest="cd" * 32, software_version="0.1.0")
 
 

@@ -15,12 +15,16 @@ import typer
 
 from service.adapters.model_files import read_spec
 from training import make_cohort
-from training.evaluate import EVALUATION, NATURAL
+from training.evaluate import EVALUATION, NATURAL, Condition
 from training.evaluate import main as evaluate
 from training.evaluation_report import MAIN, table
 
 COHORT = "fresh"
-CONDITIONS = {EVALUATION: "all sequences", NATURAL: "without those the archives would lack"}
+# File of each condition, and what the table calls it.
+CONDITIONS: dict[Condition, tuple[str, str]] = {
+    "all": (EVALUATION, "all sequences"),
+    "natural": (NATURAL, "without those the archives would lack"),
+}
 
 
 def comparison(card: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> str:
@@ -57,16 +61,9 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     cohort = out / COHORT
     make_cohort.main(site, count, seed, cohort, sites, anatomies, heads, processes)
     measured = {}
-    for file, condition in CONDITIONS.items():
-        evaluate(
-            model,
-            [cohort],
-            "natural" if file == NATURAL else "all",
-            out=out,
-            subset_cases=0,
-            threads=processes,
-        )
-        measured[condition] = json.loads((out / file).read_text())
+    for condition, (file, name) in CONDITIONS.items():
+        evaluate(model, [cohort], condition, out=out, subset_cases=0, threads=processes)
+        measured[name] = json.loads((out / file).read_text())
     typer.echo(comparison(spec.overall_performance, measured))
     typer.echo("Simulated data: the numbers say nothing about patients.")
 

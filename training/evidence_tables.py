@@ -33,11 +33,6 @@ class EvidenceError(ValueError):
     """A document asks for a table that cannot be made."""
 
 
-def comparison(measured: Mapping[str, Any]) -> str:
-    """Return the tables of a comparison, one a metric."""
-    return markdown(measured)
-
-
 def evaluation(measured: Mapping[str, Any], grouping: str) -> str:
     """Return the means of an evaluation by a grouping."""
     groups = measured["labels"] if grouping == LABEL else measured["breakdown"][grouping]
@@ -54,7 +49,7 @@ def subsets(measured: Mapping[str, Any]) -> str:
 
 
 _KINDS: dict[str, Callable[..., str]] = {
-    "comparison": comparison,
+    "comparison": markdown,
     "evaluation": evaluation,
     "subsets": subsets,
 }

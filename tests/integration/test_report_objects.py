@@ -4,45 +4,29 @@ import json
 import subprocess
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
-from service.domain.finding import StudyResult
-from service.domain.geometry import Geometry
 from service.domain.report import ReportTitle
-from service.domain.volume import Volume
 from service.stages.result_object import encode
 from service.stages.write_key_image import write_key_image
 from service.stages.write_structured_report import write_structured_report
 from tests.results import (
+    GRID,
     IDENTITY,
+    IMAGE,
+    INSUFFICIENT,
     evidence_of,
     findings_of,
     labels,
     report_of,
     segmentation_of,
 )
-from tests.strategies import dicom_axes, enhanced_mr, mr_series, rotation, uid
+from tests.strategies import enhanced_mr, mr_series
 from tests.tools import require
 
-GRID = Geometry.from_components(
-    origin=(-90.0, -110.0, -35.0),
-    axes=dicom_axes(rotation((0.9, 0.15, 0.2, -0.1))),
-    spacing=(4.5, 1.4, 0.6),
-    shape=(11, 40, 48),
-    frame_of_reference_uid=uid("frame of reference"),
-)
-IMAGE = Volume(np.ones(GRID.shape, np.int16), GRID)
-INSUFFICIENT: dict[str, Any] = {
-    "result": StudyResult.INSUFFICIENT_INPUT,
-    "insufficiency": "There is no series that can be the reference.",
-    "reference_role": None,
-    "reference_series_uid": None,
-}
 CASES = ("found", "found, enhanced", "found, no segmentation", "absent", "insufficient")
 
 

@@ -14,12 +14,9 @@ from typer.testing import CliRunner
 
 from service.adapters.model_files import read_spec
 from service.domain.sequence import Role
-from service.domain.volume import Volume
 from service.stages.run_model import Float32, Prediction
-from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, Box, case, probability, subject
+from tests.evaluated import CLOT, ELSEWHERE, SPEC, Box, case, probability, subject
 from tests.tiny_model import NAME, VERSION, install_tiny_model
-from training import evaluate_fresh
-from training.choose_threshold import agree, choose, score
 from training.dataset import PreparedCase, save
 from training.evaluate import (
     EVALUATION,
@@ -34,8 +31,7 @@ from training.evaluate import (
     without,
     write,
 )
-from training.export_onnx import write_spec
-from training.metrics import CaseResult, Label, Subject, measure
+from training.metrics import CaseResult, Subject, measure
 from training.summary import breakdown, summarise
 from training.write_card import performance, read_evaluation, render
 
@@ -365,28 +361,6 @@ def test_command_measures_cohorts_and_writes_into_the_model(
     assert natural["breakdown"]["missing"].keys() == {"1"}
 
 
-def test_fresh_cases_are_measured_under_both_conditions_beside_the_card(tmp_path: Path) -> None:
-    install_tiny_model(tmp_path)
-    model = tmp_path / NAME / VERSION
-    expected = performance(
-        document(evaluate(COHORT, SeesOnSusceptibility(), SPEC), None, SPEC, "all")
-    )
-    write_spec(replace(read_spec(model), expected_performance=expected), model)
-    dark = case(CLOT, seed=900_000_000, site="D", examination={"lacking": ["SUSC"]})
-    np.asarray(dark.network_input.sequences)[(CLOT[0], 0, *CLOT[1:])] = -4.0
-    # Cases that are there are kept: this one need not be simulated.
-    save(dark, tmp_path / "out" / "fresh" / "0000-D")
-    app = typer.Typer()
-    app.command()(evaluate_fresh.main)
-    options = ["--count=1", "--site=D", f"--out={tmp_path / 'out'}", "--processes=1"]
-    done = CliRunner().invoke(app, [str(model), *options])
-    assert done.exit_code == 0, done.output
-    assert "| fresh, all sequences | 1 | 0 | 1 |" in done.output
-    assert "| fresh, without those the archives would lack | 1 | 0 | 0 |" in done.output
-    assert "| card | 2 | 1 |" in done.output
-    assert "simulated" in done.output
-
-
 def test_command_says_what_is_wrong_with_a_cohort(tmp_path: Path, command: typer.Typer) -> None:
     install_tiny_model(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -404,20 +378,6 @@ def test_an_evaluation_of_another_form_is_refused(tmp_path: Path) -> None:
     file.write_text(json.dumps({"data": "simulated", "subsets": {}}))
     with pytest.raises(EvaluationError, match=r"schema_version None, not 2\.0"):
         read_evaluation(file, SPEC)
-
-
-def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
-    maps: list[tuple[Label, Volume]] = [
-        (
-            subject(CLOT, SECOND).target,
-            probability(CLOT, SECOND, ELSEWHERE, values=(0.9, 0.9, 0.65)),
-        ),
-        (subject().target, probability(ELSEWHERE, values=(0.65,))),
-    ]
-    chosen, best = choose(maps, SPEC)
-    assert 0.65 < chosen.threshold < 0.9
-    assert best == 1.0
-    assert score([agree(label, found, SPEC) for label, found in maps]) < 1.0
 
 
 def test_card_refuses_what_was_measured_of_another_model(

@@ -20,17 +20,19 @@ from service.stages.check_segmentation import (
 from service.stages.result_object import encode
 from service.stages.source_headers import latest_acquisition
 from service.stages.write_segmentation import frame_sources, write_segmentation
-from tests.results import IDENTITY, MODEL, finding, findings_of, labels, planes_of, segmentation_of
-from tests.strategies import dicom_axes, enhanced_mr, mr_series, rotation, uid
-
-GRID = Geometry.from_components(
-    origin=(-80.0, -95.0, -40.0),
-    axes=dicom_axes(rotation((0.95, 0.1, 0.15, -0.05))),
-    spacing=(4.4, 0.6, 0.9),
-    shape=(8, 20, 24),
-    frame_of_reference_uid=uid("frame of reference"),
+from tests.results import (
+    GRID,
+    IDENTITY,
+    IMAGE,
+    MODEL,
+    finding,
+    findings_of,
+    labels,
+    planes_of,
+    segmentation_of,
 )
-IMAGE = Volume(np.arange(np.prod(GRID.shape)).reshape(GRID.shape) % 3000, GRID)
+from tests.strategies import enhanced_mr, mr_series
+
 MASK = labels(GRID, 2)
 
 

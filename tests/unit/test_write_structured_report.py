@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 import pytest
 from highdicom.sr import srread
 from pydicom.config import disable_value_validation
@@ -12,15 +11,15 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from service.domain.errors import GeometryError, SelfCheckError
-from service.domain.finding import StudyResult
-from service.domain.geometry import Geometry
 from service.domain.report import ReportTitle
-from service.domain.volume import Volume
 from service.stages.check_structured_report import check_structured_report
 from service.stages.result_object import encode
 from service.stages.write_structured_report import write_structured_report
 from tests.results import (
+    GRID,
     IDENTITY,
+    IMAGE,
+    INSUFFICIENT,
     evidence_of,
     findings_of,
     labels,
@@ -28,26 +27,12 @@ from tests.results import (
     segmentation_of,
     structured_report_of,
 )
-from tests.strategies import dicom_axes, enhanced_mr, mr_series, rotation, uid
+from tests.strategies import enhanced_mr, mr_series
 
-GRID = Geometry.from_components(
-    origin=(-80.0, -95.0, -40.0),
-    axes=dicom_axes(rotation((0.95, 0.1, 0.15, -0.05))),
-    spacing=(4.4, 0.6, 0.9),
-    shape=(8, 20, 24),
-    frame_of_reference_uid=uid("frame of reference"),
-)
-IMAGE = Volume(np.arange(np.prod(GRID.shape)).reshape(GRID.shape) % 3000, GRID)
 MASK = labels(GRID, 2)
 SERIES = mr_series(IMAGE)
 SEGMENTATION = segmentation_of(MASK, SERIES)
 REPORT = report_of(MASK, SERIES)
-INSUFFICIENT: dict[str, Any] = {
-    "result": StudyResult.INSUFFICIENT_INPUT,
-    "insufficiency": "There is no series that can be the reference. Missing roles: SUSC, DWI.",
-    "reference_role": None,
-    "reference_series_uid": None,
-}
 
 
 def items(item: Dataset) -> Iterator[Dataset]:

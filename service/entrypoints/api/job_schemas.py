@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.domain.job import Job, JobState
 from service.domain.report import RESEARCH_USE_NOTICE
+from service.domain.result_file import ResultFile
 
 JOB_ID = "4f0c9b1e7a5d4c0f8a3b2d1e6f7a8b9c"
 MOMENT = "2026-11-22T18:00:00Z"
@@ -30,15 +31,6 @@ JOB_EXAMPLE: dict[str, Any] = {
     "transitions": [{"before": None, "after": "QUEUED", "at": MOMENT, "reason": "received"}],
     "links": {"self": f"/jobs/{JOB_ID}", "events": f"/jobs/{JOB_ID}/events"},
     "research_use_notice": RESEARCH_USE_NOTICE,
-}
-# Names of result files, and under which link they are found.
-RESULT_LINKS = {
-    "report": "report.json",
-    "structured-report": "structured_report.dcm",
-    "segmentation": "segmentation.dcm",
-    "mask": "mask.nii.gz",
-    "preview": "preview.png",
-    "key-image": "key_image.dcm",
 }
 
 
@@ -142,8 +134,8 @@ def _timings(job: Job) -> TimingsView:
 def _links(job: Job) -> dict[str, str]:
     base = f"/jobs/{job.job_id}"
     written = job.outcome.files if job.outcome else ()
-    results = {link: f"{base}/{link}" for link, name in RESULT_LINKS.items() if name in written}
-    if "report" in results:
+    results = {file.link: f"{base}/{file.link}" for file in ResultFile if file in written}
+    if ResultFile.REPORT in written:
         # Made from the report when it is asked for.
         results["fhir"] = f"{base}/fhir"
     return {"self": base, "events": f"{base}/events", **results}

@@ -17,6 +17,7 @@ from service.bootstrap.local_study import (
 from service.bootstrap.processes import run_api, run_worker
 from service.bootstrap.processes import serve as serve_both
 from service.domain.report import RESEARCH_USE_NOTICE
+from service.domain.result_file import ResultFile
 from service.entrypoints.cli.demo import run_demo
 from service.entrypoints.cli.plugins import add_plugins
 from service.entrypoints.cli.views import StageBar, show_classification, show_findings
@@ -53,7 +54,7 @@ def segment(
     A negative result or insufficient input ends with status 0: the report says so.
     """
     # The heavy imports are not needed by any other command.
-    from service.adapters.analysis_files import FILE_NAMES, analysis_files  # noqa: PLC0415
+    from service.adapters.analysis_files import analysis_files  # noqa: PLC0415
     from service.adapters.result_files import write_folder  # noqa: PLC0415
     from service.bootstrap.analysis import Analyser  # noqa: PLC0415
 
@@ -62,7 +63,7 @@ def segment(
         with opened_study(settings, study) as folder, StageBar(_err) as bar:
             analysis = Analyser(settings).analyse(folder, model or settings.default_model, bar)
         files = analysis_files(analysis)
-        write_folder(out, files, outdated=FILE_NAMES)
+        write_folder(out, files, outdated=tuple(ResultFile))
     show_findings(_out, json.loads(files["report.json"]))
     _out.print(f"Written to {out}: {', '.join(files)}", markup=False, soft_wrap=True)
 

@@ -15,20 +15,13 @@ import httpx
 from rich.console import Console
 
 from service.domain.errors import ThrombolensError
+from service.domain.result_file import ResultFile
 from service.entrypoints.cli.views import StageBar, show_findings
 from service.settings import Settings
 
 START_LIMIT_S = 60.0
 JOB_LIMIT_S = 300.0
 PAUSE_S = 0.2
-# Resource of the job, and the file it becomes.
-RESULTS = {
-    "report": "report.json",
-    "structured-report": "structured_report.dcm",
-    "segmentation": "segmentation.dcm",
-    "mask": "mask.nii.gz",
-    "preview": "preview.png",
-}
 
 
 class DemoError(ThrombolensError):
@@ -129,15 +122,15 @@ def _follow(client: httpx.Client, job: str, console: Console) -> None:
 def _fetch(client: httpx.Client, job: str, out: Path) -> list[str]:
     """Write the results that the job has; a negative study has no segmentation."""
     out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for resource, name in RESULTS.items():
-        answer = client.get(f"{job}/{resource}")
+    written: list[str] = []
+    for file in ResultFile:
+        answer = client.get(f"{job}/{file.link}")
         if answer.status_code == httpx.codes.NOT_FOUND:
-            (out / name).unlink(missing_ok=True)
+            (out / file).unlink(missing_ok=True)
             continue
         _require(answer, httpx.codes.OK)
-        (out / name).write_bytes(answer.content)
-        written.append(name)
+        (out / file).write_bytes(answer.content)
+        written.append(file)
     return written
 
 
