@@ -121,7 +121,8 @@ class Slab:
 
     Attributes
     ----------
-    sequences : float32 array (slice, role, row, column)
+    sequences : float32 array (slice + 2 x neighbours, role, row, column)
+        With the slices beside those of the target.
     presence : float32 array (role,)
     target : float32 array (slice, row, column)
     """
@@ -131,10 +132,17 @@ class Slab:
     target: Float32
 
 
-def draw_slab(case: PreparedCase, size: tuple[int, int, int], rng: np.random.Generator) -> Slab:
+def draw_slab(
+    case: PreparedCase,
+    size: tuple[int, int, int],
+    rng: np.random.Generator,
+    *,
+    neighbours: int = 0,
+) -> Slab:
     """Cut a slab of ``size`` (slice, row, column), mostly around the clot.
 
-    Where the case is smaller than the slab, zeros are added behind it.
+    Where the case is smaller than the slab, zeros are added behind it; beyond the ends of the case,
+    the slices beside the slab are zeros.
     """
     shape = np.array(case.target.shape)
     room = np.maximum(shape - size, 0)
@@ -144,11 +152,13 @@ def draw_slab(case: PreparedCase, size: tuple[int, int, int], rng: np.random.Gen
         centre = inside[rng.integers(len(inside))] + rng.uniform(-JITTER, JITTER, 3) * size
         start = np.clip(np.rint(centre - np.array(size) / 2), 0, room).astype(int)
     window = tuple(slice(int(low), int(low) + n) for low, n in zip(start, size, strict=True))
-    sequences = case.network_input.sequences[window[0], :, window[1], window[2]]
+    low, high = window[0].start - neighbours, window[0].stop + neighbours
+    sequences = case.network_input.sequences[max(0, low) : high, :, window[1], window[2]]
     target = case.target[window]
     missing = [(0, n - m) for n, m in zip(size, target.shape, strict=True)]
+    beyond = (max(0, -low), max(0, high - len(case.target)))
     return Slab(
-        sequences=np.pad(sequences.astype(np.float32), [missing[0], (0, 0), *missing[1:]]),
+        sequences=np.pad(sequences.astype(np.float32), [beyond, (0, 0), *missing[1:]]),
         presence=case.network_input.presence.copy(),
         target=np.pad(target.astype(np.float32), missing),
     )

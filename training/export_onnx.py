@@ -18,8 +18,8 @@ import torch
 import typer
 from torch.export import Dim
 
-from service.domain.model_spec import InputSpec, ModelSpec
-from training.architectures import AnyNetwork
+from service.domain.model_spec import ModelSpec
+from training.architectures import AnyNetwork, input_spec
 from training.network import ServedNetwork, UpAttLLSTM
 from training.weights import averaged_network, save_weights
 
@@ -70,14 +70,15 @@ def random_input(
     Parameters
     ----------
     stack : (int, int, int)
-        Slices, and rows and columns in units of the network's divisor.
+        Slices without those beside the stack, and rows and columns in units of the divisor.
     complete : bool
         Whether all sequences are there; else half of them are missing.
     """
     slices, rows, columns = stack
     config = network.config
     generator = torch.Generator().manual_seed(seed)
-    shape = (slices, config.roles, rows * config.divisor, columns * config.divisor)
+    given = slices + 2 * config.neighbours
+    shape = (given, config.roles, rows * config.divisor, columns * config.divisor)
     state = (2, config.hidden, rows, columns)
     presence = torch.ones(config.roles)
     if not complete:
@@ -168,7 +169,7 @@ def main(
         name=out.parent.name,
         version=out.name,
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        input=InputSpec(divisor=network.config.divisor),
+        input=input_spec(network.config),
         state_channels=network.config.hidden,
         threshold=threshold,
         min_volume_mm3=min_volume_mm3,

@@ -14,8 +14,8 @@ from typing import Annotated
 import torch
 import typer
 
-from service.domain.model_spec import InputSpec, ModelSpec
-from training.architectures import AnyNetwork
+from service.domain.model_spec import ModelSpec
+from training.architectures import AnyNetwork, input_spec
 from training.choose_threshold import choose, validation_maps
 from training.evaluate import (
     Condition,
@@ -43,7 +43,7 @@ def spec_of(network: AnyNetwork, run: Path) -> ModelSpec:
         name=run.name,
         version="run",
         sha256=sha256((run / CHECKPOINT).read_bytes()).hexdigest(),
-        input=InputSpec(divisor=network.config.divisor),
+        input=input_spec(network.config),
         # Networks without a state get one that they ignore.
         state_channels=network.config.hidden if isinstance(network, UpAttLLSTM) else 1,
         threshold=0.5,
@@ -63,7 +63,8 @@ def measure_run(
 ) -> list[Path]:
     """Measure a run under both conditions; return the reports' files."""
     network = averaged_network(run / CHECKPOINT)
-    predictor, spec = TorchPredictor(network, bfloat16=bfloat16), spec_of(network, run)
+    spec = spec_of(network, run)
+    predictor = TorchPredictor(network, neighbours=spec.input.neighbours, bfloat16=bfloat16)
     chosen, _ = choose(validation_maps(validation, predictor, spec), spec)
     reports = []
     for condition in CONDITIONS:

@@ -4,8 +4,9 @@ The paper's code is not public; this is our reading. "Up" is the decoder, "Att" 
 attention gates on the skip connections (after Oktay 2018), "LLSTM" a logic LSTM: a convolutional
 LSTM whose cell keeps propositions in 0..1 and combines them by AND, OR and NOT. A plain
 convolutional LSTM is the alternative. The recurrence runs both ways. It stands at the bottleneck,
-which makes inference in chunks exact because everything else sees one slice at a time, or behind
-every decoder level, where the gates of the next level see what the slices around know, or at both.
+which makes inference in chunks exact because nothing else looks beyond the neighbours that are
+given with a slice, or behind every decoder level, where the gates of the next level see what the
+slices around know, or at both.
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ class NetworkConfig:
         Input channels of a slice.
     presence_flags : bool
         Whether as many constant maps, which say what is there, are added.
+    neighbours : int
+        Slices on either side that the first level sees beside its own, so that fine detail is
+        followed across slices as well; the recurrence does so on the coarsest maps alone.
     channels : tuple of int
         Of each level, finest first; each level halves rows and columns.
     hidden : int
@@ -56,6 +60,7 @@ class NetworkConfig:
     kind: Literal["upattllstm"] = "upattllstm"
     roles: int = 6
     presence_flags: bool = True
+    neighbours: int = 0
     channels: tuple[int, ...] = (16, 32, 64, 128, 128)
     hidden: int = 64
     recurrence: Recurrence = "bottleneck"
@@ -72,7 +77,8 @@ class NetworkConfig:
     @property
     def inputs(self) -> int:
         """Channels that enter the first level."""
-        return 2 * self.roles if self.presence_flags else self.roles
+        seen = (2 * self.neighbours + 1) * self.roles
+        return seen + self.roles if self.presence_flags else seen
 
     @property
     def recurs_at_bottleneck(self) -> bool:
@@ -274,9 +280,26 @@ def start_at_prior(head: nn.Module, prior: float) -> None:
 
 
 def with_flags(sequences: Tensor, presence: Tensor) -> Tensor:
-    """Add one constant map a role to (batch, slice, role, row, column): what is there."""
-    flags = presence[:, None, :, None, None].expand_as(sequences)
+    """Add one constant map a role to (batch, slice, channel, row, column): what is there."""
+    batch, slices, _, rows, columns = sequences.shape
+    flags = presence[:, None, :, None, None].expand(batch, slices, -1, rows, columns)
     return torch.cat([sequences, flags], dim=2)
+
+
+def with_neighbours(sequences: Tensor, neighbours: int) -> Tensor:
+    """Give every slice the channels of those beside it, from the lowest to the highest.
+
+    Parameters
+    ----------
+    sequences : Tensor (batch, slice + 2 x neighbours, role, row, column)
+
+    Returns
+    -------
+    Tensor (batch, slice, (2 x neighbours + 1) x role, row, column)
+    """
+    slices = sequences.shape[1] - 2 * neighbours
+    beside = [sequences.narrow(1, first, slices) for first in range(2 * neighbours + 1)]
+    return torch.cat(beside, dim=2)
 
 
 class UpAttLLSTM(nn.Module):
@@ -328,12 +351,13 @@ class UpAttLLSTM(nn.Module):
 
         Parameters
         ----------
-        sequences : Tensor (batch, slice, role, row, column)
-            As ``service.stages.preprocess`` makes them.
+        sequences : Tensor (batch, slice + 2 x neighbours, role, row, column)
+            As ``service.stages.preprocess`` makes them, with the slices beside the stack.
         presence : Tensor (batch, role)
         forward_state, backward_state : Tensor (batch, 2, hidden, row / d, column / d), optional
             Entering from below and above; zero if not given.
         """
+        sequences = with_neighbours(sequences, self.config.neighbours)
         flagged = self.config.presence_flags
         features = with_flags(sequences, presence) if flagged else sequences
         features = features.flatten(0, 1)
@@ -384,7 +408,10 @@ class ServedNetwork(nn.Module):
     def forward(
         self, sequences: Tensor, presence: Tensor, forward_state: Tensor, backward_state: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return probability (slice, row, column) and both states (2, hidden, row, column)."""
+        """Return probability (slice, row, column) and both states (2, hidden, row, column).
+
+        ``sequences`` has the slices beside the stack as well, as in ``UpAttLLSTM.forward``.
+        """
         output = self.network(
             sequences[None], presence[None], forward_state[None], backward_state[None]
         )

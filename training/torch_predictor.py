@@ -15,15 +15,19 @@ class TorchPredictor:
     Parameters
     ----------
     network : nn.Module
-        Called with sequences (1, slice, role, row, column) and presence (1, role), it returns an
-        object whose ``logits[0]`` is (1, slice, row, column). It is put into evaluation mode.
+        Called with sequences (1, slice + 2 x neighbours, role, row, column) and presence (1, role),
+        it returns an object whose ``logits[0]`` is (1, slice, row, column). It is put into
+        evaluation mode.
+    neighbours : int
+        Slices beside the stack that it is given on either side.
     bfloat16 : bool
         Whether convolutions are computed in bfloat16: half the time where the processor has this
         arithmetic, for comparisons between runs.
     """
 
-    def __init__(self, network: nn.Module, *, bfloat16: bool = False) -> None:
+    def __init__(self, network: nn.Module, *, neighbours: int = 0, bfloat16: bool = False) -> None:
         self._network = network.eval()
+        self._neighbours = neighbours
         self._bfloat16 = bfloat16
         # Where the network computes, and in what.
         self._like = next(network.parameters(), torch.zeros(0))
@@ -36,7 +40,7 @@ class TorchPredictor:
         forward_state: Float32,
         backward_state: Float32,
     ) -> Prediction:
-        """Evaluate (slice, role, row, column); the states are returned as they came.
+        """Evaluate a stack, see ``Predictor``; the states are returned as they came.
 
         Raises
         ------
@@ -46,7 +50,8 @@ class TorchPredictor:
         with torch.autocast(self._like.device.type, torch.bfloat16, enabled=self._bfloat16):
             output = self._network(self._batch_of_one(sequences), self._batch_of_one(presence))
         logits: Tensor = output.logits[0]
-        expected = (1, len(sequences), *sequences.shape[2:])
+        slices = len(sequences) - 2 * self._neighbours
+        expected = (1, slices, *sequences.shape[2:])
         if tuple(logits.shape) != expected:
             raise ValueError(f"logits have the shape {tuple(logits.shape)}, expected {expected}")
         probability = torch.sigmoid(logits[0].float()).cpu().numpy()

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ import typer
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from training.architectures import AnyNetwork, build
+from training.architectures import AnyNetwork, build, neighbours
 from training.augment import augment
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
@@ -30,7 +30,7 @@ from training.journal import Journal
 from training.losses import SegmentationLoss
 from training.modality_dropout import drop_modalities
 from training.place import ALONE, Place, find_place
-from training.weights import load_weights
+from training.weights import initial_weights, load_weights
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -61,7 +61,8 @@ def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: 
         case = cases[int(rng.integers(len(cases)))]
         whole = case.target.shape[1:]
         size = (slices, rows or whole[0], columns or whole[1])
-        slab = augment(draw_slab(case, size, rng), rng)
+        drawn = draw_slab(case, size, rng, neighbours=neighbours(config.network))
+        slab = augment(drawn, rng)
         slabs.append(drop_modalities(slab, step / config.steps, config.dropout, rng))
     return _stack(slabs)
 
@@ -169,9 +170,7 @@ def _initial_network(config: TrainConfig) -> AnyNetwork:
     network = build(config.network)
     if config.initial is not None:
         released = load_weights(config.initial)
-        if replace(released.config, prior=config.network.prior) != config.network:
-            raise ValueError(f"{config.initial} holds another network: {released.config}")
-        network.load_state_dict(released.state_dict())
+        network.load_state_dict(initial_weights(released, config.network))
     return network.train()
 
 

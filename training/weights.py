@@ -1,14 +1,19 @@
 """Weights on disk: of a checkpoint, and as they are released."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import TypeAdapter
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from training.architectures import AnyNetwork, AnyNetworkConfig, build
+from training.architectures import AnyNetwork, AnyNetworkConfig, build, neighbours
+from training.network import NetworkConfig
 
+# Weights that see the sequences.
+SEEING = ("encoder.0.first.weight", "encoder.0.shortcut.weight")
 _CONFIG: TypeAdapter[Any] = TypeAdapter(AnyNetworkConfig)
 
 
@@ -34,6 +39,36 @@ def load_weights(file: Path) -> AnyNetwork:
     network = _described(content["config"])
     network.load_state_dict(content["weights"])
     return network.eval()
+
+
+def initial_weights(released: AnyNetwork, config: AnyNetworkConfig) -> dict[str, Tensor]:
+    """Return the weights with which a network starts as a released one.
+
+    It may see more neighbouring slices than that one: their weights are zero in the beginning.
+
+    Raises
+    ------
+    ValueError
+        If it differs in anything else but the prior.
+    """
+    alike = replace(released.config, prior=config.prior)
+    added = 0
+    if isinstance(alike, NetworkConfig) and isinstance(config, NetworkConfig):
+        added = config.neighbours - alike.neighbours
+        alike = replace(alike, neighbours=config.neighbours)
+    if alike != config or added < 0:
+        raise ValueError(f"the weights to start from are of another network: {released.config}")
+    weights: dict[str, Tensor] = dict(released.state_dict())
+    for name in SEEING if added else ():
+        weights[name] = _among_neighbours(weights[name], released.config, added)
+    return weights
+
+
+def _among_neighbours(weight: Tensor, config: AnyNetworkConfig, added: int) -> Tensor:
+    """Put zeros before and behind the weights of the slices (out, channel, row, column)."""
+    seen = (2 * neighbours(config) + 1) * config.roles
+    beside = weight.new_zeros((len(weight), added * config.roles, *weight.shape[2:]))
+    return torch.cat([beside, weight[:, :seen], beside, weight[:, seen:]], dim=1)
 
 
 def _described(config: dict[str, Any]) -> AnyNetwork:

@@ -75,7 +75,8 @@ class Analyser:
         side = PROBE_TILES * spec.input.divisor
         roles = len(spec.input.roles)
         state = np.zeros((2, spec.state_channels, PROBE_TILES, PROBE_TILES), np.float32)
-        sequences = np.zeros((PROBE_SLICES, roles, side, side), np.float32)
+        slices = PROBE_SLICES + 2 * spec.input.neighbours
+        sequences = np.zeros((slices, roles, side, side), np.float32)
         model.predictor.predict(sequences, np.zeros(roles, np.float32), state, state)
         return model.execution_provider
 

@@ -39,6 +39,8 @@ class InputSpec:
         Normalised intensities are clipped to plus and minus this many standard deviations.
     divisor : int
         Rows and columns of the network's grid are a multiple of this number.
+    neighbours : int
+        Slices on either side of a stack that the network sees beside it; zeros beyond the ends.
 
     Raises
     ------
@@ -51,6 +53,7 @@ class InputSpec:
     slice_spacing_mm: tuple[float, float] = (1.5, 6.0)
     clip: float = 5.0
     divisor: int = 16
+    neighbours: int = 0
 
     def __post_init__(self) -> None:
         distinct = bool(self.roles) and len(set(self.roles)) == len(self.roles)
@@ -60,6 +63,7 @@ class InputSpec:
         _require(0 < finest <= coarsest, f"slice_spacing_mm is {self.slice_spacing_mm}")
         _require(self.clip > 0, f"clip must be positive, got {self.clip}")
         _require(self.divisor >= 1, f"divisor must be at least 1, got {self.divisor}")
+        _require(self.neighbours >= 0, f"neighbours must not be negative, got {self.neighbours}")
 
 
 @dataclass(frozen=True)

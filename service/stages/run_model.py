@@ -45,7 +45,10 @@ class Predictor(Protocol):
         forward_state: Float32,
         backward_state: Float32,
     ) -> Prediction:
-        """Evaluate (slice, role, row, column) with the states that enter from below and above."""
+        """Evaluate a stack with the states that enter from below and above.
+
+        ``sequences`` is (slice + 2 x neighbours, role, row, column): with the slices beside it.
+        """
         ...
 
 
@@ -75,9 +78,8 @@ def run_model(
     forward = _zero_state(network_input, spec)
     parts = []
     for chunk, backward in zip(chunks, entering, strict=True):
-        prediction = predictor.predict(
-            network_input.sequences[chunk], network_input.presence, forward, backward
-        )
+        stack = _with_neighbours(network_input.sequences, chunk, spec.input.neighbours)
+        prediction = predictor.predict(stack, network_input.presence, forward, backward)
         parts.append(prediction.probability)
         forward = prediction.forward_state
     return Volume(np.concatenate(parts), network_input.grid)
@@ -91,11 +93,17 @@ def _backward_states(
     states = [zero]
     # The forward state does not touch the backward one, so zeros do in this pass.
     for chunk in reversed(chunks[1:]):
-        prediction = predictor.predict(
-            network_input.sequences[chunk], network_input.presence, zero, states[-1]
-        )
+        stack = _with_neighbours(network_input.sequences, chunk, spec.input.neighbours)
+        prediction = predictor.predict(stack, network_input.presence, zero, states[-1])
         states.append(prediction.backward_state)
     return states[::-1]
+
+
+def _with_neighbours(sequences: Float32, chunk: slice, neighbours: int) -> Float32:
+    """Cut a chunk and the slices beside it; zeros, as for air, beyond the ends of the volume."""
+    low, high = chunk.start - neighbours, chunk.stop + neighbours
+    below, above = max(0, -low), max(0, high - len(sequences))
+    return np.pad(sequences[max(0, low) : high], ((below, above), (0, 0), (0, 0), (0, 0)))
 
 
 def _zero_state(network_input: NetworkInput, spec: ModelSpec) -> Float32:

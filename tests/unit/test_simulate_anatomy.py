@@ -163,13 +163,20 @@ def test_same_warp_gives_the_same_bits_on_any_number_of_threads(mni: Anatomy, he
 IDS = {"fluid": 24, "grey": 3, "white": 2, "bone": 515, "soft": 507, "fat": 516}
 
 
+# A hole that no label fills, as segmentations leave them: MNI mm, inside the white matter.
+HOLE_RAS, HOLE_MM = (30, -10, 30), 4.0
+
+
 def write_label_map(path: Path, mni: Anatomy, spacing: float = 2.0) -> np.ndarray:
-    """Write the atlas's head as a label map: coarser, nodding, in another axis order."""
+    """Write the atlas's head as a label map: coarser, nodding, in another axis order, holed."""
     names = list(IDS)
     stack = np.stack([mni.tissues[name] for name in names])
     labels = np.array([IDS[name] for name in names])[stack.argmax(axis=0)]
     labels[stack.sum(axis=0) < 0.5] = 0
     labels = np.where((labels == 0) | (mni.surface_mm < 4) | (labels > 500), labels, 507)
+    points = mni.geometry.to_lps(np.indices(labels.shape).reshape(3, -1).T)
+    away = np.linalg.norm(points * [-1, -1, 1] - HOLE_RAS, axis=1).reshape(labels.shape)
+    labels[away < HOLE_MM] = 0
     angle = np.radians(8)
     turn = np.eye(4)
     turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -209,6 +216,13 @@ def test_label_map_becomes_fractions(small_map: tuple[Anatomy, np.ndarray], mni:
         assert anatomy.tissues[tissue].sum() == pytest.approx(hard, rel=0.15)
     edge = (anatomy.tissues["bone"] > 0.1) & (anatomy.tissues["bone"] < 0.9)
     assert edge.sum() > 0.2 * (anatomy.tissues["bone"] > 0.5).sum()
+
+
+def test_hole_in_the_brain_is_no_air(small_map: tuple[Anatomy, np.ndarray]) -> None:
+    anatomy, _ = small_map
+    place = anatomy.from_mni(np.array(HOLE_RAS) * [-1.0, -1.0, 1.0])
+    index = tuple(np.rint(anatomy.geometry.to_index(place)).astype(int))
+    assert anatomy.tissues["white"][index] > 0.9
 
 
 def test_registration_finds_the_pose_of_a_label_map(

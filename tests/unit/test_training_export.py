@@ -54,6 +54,7 @@ def test_file_is_one_valid_model_with_a_scan(exported: Path) -> None:
     [
         NetworkConfig(channels=(4, 8), hidden=4, presence_flags=False),
         NetworkConfig(channels=(4, 8), hidden=4, recurrence="none"),
+        NetworkConfig(channels=(4, 8), hidden=4, neighbours=1),
         NetworkConfig(channels=(4, 8), hidden=4, cell="conv", gates=False),
     ],
 )

@@ -110,7 +110,7 @@ def test_a_run_can_start_from_released_weights(cohort: TrainConfig, tmp_path: Pa
         assert torch.equal(start.network.state_dict()[name], tensor)
         assert torch.equal(start.average.module.state_dict()[name], tensor)
     other = replace(cohort, initial=tmp_path / "weights.pt", network=NetworkConfig(hidden=8))
-    with pytest.raises(ValueError, match="holds another network"):
+    with pytest.raises(ValueError, match="of another network"):
         Run(other)
 
 
@@ -166,6 +166,31 @@ def test_slab_larger_than_the_case_is_padded_with_zeros() -> None:
     assert slab.sequences.shape == (8, 6, 40, 40)
     assert (slab.sequences[6:] == 0).all()
     assert slab.target.sum() == 32
+
+
+def test_slices_beside_a_slab_are_those_of_the_case_and_zeros_beyond_it() -> None:
+    case = _case(0)
+    whole = np.asarray(case.network_input.sequences, np.float32)
+    count = len(case.target)
+    starts = set()
+    for seed in range(40):
+        slab = draw_slab(
+            case, (2, *case.target.shape[1:]), np.random.default_rng(seed), neighbours=2
+        )
+        assert slab.target.shape[0] == 2
+        padded = np.pad(whole, ((2, 2), (0, 0), (0, 0), (0, 0)))
+        (start,) = [n for n in range(count - 1) if (padded[n : n + 6] == slab.sequences).all()]
+        assert (case.target[start : start + 2] == slab.target).all()
+        starts.add(start)
+    assert {0, count - 2} <= starts
+
+
+def test_case_smaller_than_the_slab_has_zeros_beside_it() -> None:
+    slab = draw_slab(_case(0), (8, 40, 40), np.random.default_rng(0), neighbours=1)
+    assert slab.sequences.shape == (10, 6, 40, 40)
+    assert not slab.sequences[0].any()
+    assert slab.sequences[1].any()
+    assert not slab.sequences[7:].any()
 
 
 def test_loss_prefers_the_truth_and_punishes_false_alarms() -> None:

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from service.domain.model_spec import InputSpec, ModelSpec
-from service.domain.sequence import Role
+from service.domain.model_spec import ModelSpec
 from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Prediction, run_model
-from training.architectures import build
+from training.architectures import build, input_spec
 from training.baselines import AnisotropicUnetConfig, AttentionUnetConfig
 from training.config import TrainConfig
 from training.export_onnx import random_input
@@ -24,6 +23,7 @@ from training.network import (
     UpAttLLSTM,
 )
 from training.simulate.grids import axial_grid
+from training.weights import initial_weights
 
 Float32 = np.ndarray
 COMPARED = Path(__file__).parents[2] / "training" / "configs" / "networks"
@@ -106,10 +106,12 @@ def test_recurrence_carries_information_both_ways() -> None:
 
 @pytest.mark.parametrize("cell", ["logic", "conv"])
 @pytest.mark.parametrize("chunk", [1, 3, 4, 7])
-def test_chunks_equal_the_whole(cell: CellKind, chunk: int) -> None:
+@pytest.mark.parametrize("neighbours", [0, 1, 2])
+def test_chunks_equal_the_whole(cell: CellKind, chunk: int, neighbours: int) -> None:
     torch.manual_seed(0)
-    network = UpAttLLSTM(NetworkConfig(channels=(4, 8), hidden=4, cell=cell))
-    sequences, presence, _, _ = random_input(network, (7, 8, 9))
+    config = NetworkConfig(channels=(4, 8), hidden=4, cell=cell)
+    sequences, presence, _, _ = random_input(UpAttLLSTM(config), (7, 8, 9))
+    network = UpAttLLSTM(replace(config, neighbours=neighbours))
     grid = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (7, 16, 18))
     values = NetworkInput(sequences.numpy(), presence.numpy(), grid, grid, (0.0, 0.0, 0.0))
     predictor = TorchPredictor(network)
@@ -123,13 +125,48 @@ def _spec(network: UpAttLLSTM) -> ModelSpec:
         name="test",
         version="0",
         sha256="0" * 64,
-        input=InputSpec(roles=tuple(Role), divisor=network.config.divisor),
+        input=input_spec(network.config),
         state_channels=network.config.hidden,
         threshold=0.5,
         min_volume_mm3=0,
         intended_use="tests",
         training_data="none",
     )
+
+
+def test_first_level_sees_the_neighbours_of_a_slice_and_no_others() -> None:
+    torch.manual_seed(0)
+    config = replace(TINY, recurrence="none", neighbours=1)
+    network = UpAttLLSTM(config).eval()
+    sequences = torch.randn(1, 9, 6, 16, 16)
+    changed = sequences.clone()
+    changed[:, 4] += 1
+    before = network(sequences, torch.ones(1, 6)).logits[0]
+    after = network(changed, torch.ones(1, 6)).logits[0]
+    assert before.shape == (1, 7, 16, 16)
+    moved = (before - after).abs().amax(dim=(0, 2, 3)) > 0
+    # The fifth slice given is the fourth of the stack.
+    assert moved.tolist() == [False, False, True, True, True, False, False]
+
+
+def test_network_that_sees_more_starts_as_the_one_that_saw_less() -> None:
+    torch.manual_seed(0)
+    released = UpAttLLSTM(TINY).eval()
+    wider = replace(TINY, neighbours=2, prior=0.2)
+    network = UpAttLLSTM(wider).eval()
+    network.load_state_dict(initial_weights(released, wider))
+    sequences = torch.randn(1, 7, 6, 16, 16)
+    presence = torch.tensor([[1.0, 0, 1, 1, 1, 1]])
+    torch.testing.assert_close(
+        network(sequences, presence).logits[0], released(sequences[:, 2:-2], presence).logits[0]
+    )
+
+
+def test_weights_of_another_network_are_no_start() -> None:
+    released = UpAttLLSTM(replace(TINY, neighbours=1))
+    for other in (replace(TINY, neighbours=0), replace(TINY, neighbours=1, gates=False)):
+        with pytest.raises(ValueError, match="another network"):
+            initial_weights(released, other)
 
 
 @pytest.mark.parametrize("recurrence", ["none", "bottleneck", "decoder", "both"])

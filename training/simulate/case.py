@@ -14,7 +14,7 @@ from training.simulate.site import Scan, Site
 Mask = npt.NDArray[np.bool_]
 
 # Changes whenever the same seed gives another case.
-SIMULATOR_VERSION = "2.1"
+SIMULATOR_VERSION = "2.2"
 
 # Fewer visible voxels than this, or less than this share of the lumen, and the clot counts as
 # invisible: the label for training is then the lumen.

@@ -102,8 +102,8 @@ def load_label_map(path: Path) -> Anatomy:
     brain = np.isin(labels, BRAIN)
     if brain.sum() < SMALLEST_BRAIN_MM3:
         raise InputError(f"{path}: no whole brain in it, only {brain.sum()} mm3")
-    labels = _without_specks(labels)
     surface = closed_surface(brain)
+    labels = _without_specks(_without_holes(labels, surface))
     tissues = _tissues(labels, surface)
     from_mni = register(tissues["grey"] * brain, tissues["white"] * brain, geometry)
     return Anatomy(
@@ -157,6 +157,22 @@ def _crop(labels: Labels, grid: Geometry) -> tuple[Labels, Geometry]:
     cut = np.pad(np.where(head, labels, 0)[window], margin)
     origin = grid.to_lps(low - [0, AIR_MARGIN, AIR_MARGIN])
     return cut, axial_grid(origin, grid.spacing, cut.shape)
+
+
+def _without_holes(labels: Labels, surface: Float32) -> Labels:
+    """Fill what no label fills inside the brain, where there is no air, with the label beside it.
+
+    As air, a hole of a few millilitres would be the darkest and largest of all mimics.
+    """
+    parts, count = ndimage.label(labels == 0)
+    depth = ndimage.median(surface, parts, np.arange(1, count + 1))
+    enclosed = np.concatenate([[False], depth < 0])[parts]
+    if not enclosed.any():
+        return labels
+    nearest = ndimage.distance_transform_edt(
+        labels == 0, return_distances=False, return_indices=True
+    )
+    return np.where(enclosed, labels[tuple(nearest)], labels)
 
 
 def _without_specks(labels: Labels) -> Labels:
