@@ -3,13 +3,25 @@
 from collections.abc import Callable
 
 from service.application.ports import Clock, JobStore
+from service.domain.delivery import Delivery
 from service.domain.job import Job
 
 
-def change_job(store: JobStore, job_id: str, change: Callable[[Job], Job]) -> Job:
+def no_deliveries(_: Job) -> tuple[Delivery, ...]:
+    """Return nothing to deliver."""
+    return ()
+
+
+def change_job(
+    store: JobStore,
+    job_id: str,
+    change: Callable[[Job], Job],
+    outbox: Callable[[Job], tuple[Delivery, ...]] = no_deliveries,
+) -> Job:
     """Apply a change to the job as it is stored at that moment.
 
-    The change may be computed several times; only one result is stored.
+    The change may be computed several times; only one result is stored, and with it what
+    ``outbox`` says must be delivered of the changed job.
 
     Raises
     ------
@@ -21,7 +33,7 @@ def change_job(store: JobStore, job_id: str, change: Callable[[Job], Job]) -> Jo
     while True:
         before = store.get(job_id)
         after = change(before)
-        if store.replace(before, after):
+        if store.replace(before, after, outbox(after)):
             return after
 
 

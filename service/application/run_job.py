@@ -9,8 +9,9 @@ from typing import Self
 
 import structlog
 
-from service.application.change_job import change_job
+from service.application.change_job import change_job, no_deliveries
 from service.application.ports import Clock, JobFiles, JobStore, StudyAnalysis
+from service.domain.delivery import Delivery
 from service.domain.errors import (
     IllegalTransitionError,
     JobCancelledError,
@@ -35,6 +36,8 @@ class JobRunner:
     abandon : callable
         Ends this process. Called when an analysis went on for a lease's time after its deadline:
         nothing else can stop a thread that hangs.
+    outbox : callable
+        Says what must be delivered of a job that succeeded; stored in the same transaction.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class JobRunner:
         clock: Clock,
         limits: JobLimits,
         abandon: Callable[[], None],
+        outbox: Callable[[Job], tuple[Delivery, ...]] = no_deliveries,
     ) -> None:
+        self._outbox = outbox
         self._store = store
         self._files = files
         self._analyse = analyse
@@ -89,7 +94,9 @@ class JobRunner:
         results = self._files.results(job.job_id, holder.token)
         try:
             outcome = self._analyse(upload, job.model, results, holder)
-            holder.change(lambda held, now: held.succeeded(holder.token, outcome, now))
+            holder.change(
+                lambda held, now: held.succeeded(holder.token, outcome, now), self._outbox
+            )
             _log.info("job_succeeded", result=outcome.result)
         except JobCancelledError:
             holder.change(lambda held, now: held.cancelled(now))
@@ -148,8 +155,12 @@ class LeaseHolder:
 
         self.change(ended)
 
-    def change(self, rule: Callable[[Job, datetime], Job]) -> None:
-        """Change the job now, if it is still under this lease.
+    def change(
+        self,
+        rule: Callable[[Job, datetime], Job],
+        outbox: Callable[[Job], tuple[Delivery, ...]] = no_deliveries,
+    ) -> None:
+        """Change the job now, if it is still under this lease, and store its deliveries with it.
 
         Raises
         ------
@@ -161,7 +172,7 @@ class LeaseHolder:
             job.require_lease(self.token)
             return rule(job, self.clock())
 
-        change_job(self._store, self.job_id, guarded)
+        change_job(self._store, self.job_id, guarded, outbox)
 
 
 class Heartbeat:
