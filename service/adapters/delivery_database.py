@@ -134,7 +134,7 @@ class DeliveryDatabase:
         return DeliveryStatistics(
             every | {(name, state): int(count) for name, state, count in counts},
             {name: int(count) for name, count in attempts},
-            {name: moment for name, moment in oldest},
+            {str(name): moment for name, moment in oldest},
         )
 
     def _select(

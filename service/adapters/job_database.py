@@ -14,7 +14,8 @@ from service.adapters.database_engine import make_engine, reading, writing
 from service.adapters.delivery_rows import add_deliveries
 from service.adapters.job_tables import canaries, deliveries, jobs, stages, transitions
 from service.application.ports import CanaryAnswer
-from service.domain.delivery import Delivery
+from service.domain.delivery import deliveries_of
+from service.domain.destination import Destination
 from service.domain.errors import UnknownJobError
 from service.domain.job import (
     TRANSITIONS,
@@ -63,6 +64,9 @@ class JobDatabase:
     ----------
     address : str
         SQLAlchemy URL: ``sqlite:///...`` (kept in WAL mode) or ``postgresql+psycopg://...``.
+    destinations : sequence of Destination
+        Who gets the results: their deliveries are stored in the transaction that makes a job
+        SUCCEEDED, whoever makes it.
 
     Raises
     ------
@@ -70,8 +74,9 @@ class JobDatabase:
         From every method, if the database cannot be reached.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, destinations: Sequence[Destination] = ()) -> None:
         self.engine = make_engine(address)
+        self._destinations = tuple(destinations)
 
     def close(self) -> None:
         """Close all connections."""
@@ -127,7 +132,7 @@ class JobDatabase:
         with writing(self.engine) as connection:
             connection.execute(jobs.delete().where(jobs.c.job_id == job_id))
 
-    def replace(self, before: Job, after: Job, outbox: Sequence[Delivery] = ()) -> bool:
+    def replace(self, before: Job, after: Job) -> bool:
         """Compare and swap by revision, all in one transaction; see ``JobStore.replace``."""
         unchanged = sa.and_(jobs.c.job_id == before.job_id, jobs.c.revision == before.revision)
         values = _job_values(after) | {"revision": before.revision + 1}
@@ -135,7 +140,8 @@ class JobDatabase:
             if connection.execute(jobs.update().where(unchanged).values(**values)).rowcount != 1:
                 return False
             _write_history(connection, before, after)
-            add_deliveries(connection, outbox)
+            if after.state is not before.state:
+                add_deliveries(connection, deliveries_of(after, self._destinations))
         return True
 
     def ask_canary(self, canary_id: str, now: datetime) -> None:

@@ -3,25 +3,13 @@
 from collections.abc import Callable
 
 from service.application.ports import Clock, JobStore
-from service.domain.delivery import Delivery
 from service.domain.job import Job
 
 
-def no_deliveries(_: Job) -> tuple[Delivery, ...]:
-    """Return nothing to deliver."""
-    return ()
-
-
-def change_job(
-    store: JobStore,
-    job_id: str,
-    change: Callable[[Job], Job],
-    outbox: Callable[[Job], tuple[Delivery, ...]] = no_deliveries,
-) -> Job:
+def change_job(store: JobStore, job_id: str, change: Callable[[Job], Job]) -> Job:
     """Apply a change to the job as it is stored at that moment.
 
-    The change may be computed several times; only one result is stored, and with it what
-    ``outbox`` says must be delivered of the changed job.
+    The change may be computed several times; only one result is stored.
 
     Raises
     ------
@@ -33,7 +21,7 @@ def change_job(
     while True:
         before = store.get(job_id)
         after = change(before)
-        if store.replace(before, after, outbox(after)):
+        if store.replace(before, after):
             return after
 
 

@@ -1,15 +1,24 @@
 """Deliver results to one destination: claim, send, confirm, and record what was answered."""
 
+import math
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from service.application.ports import Clock, DeliveryStore, ResultObject, ResultSender
+from service.application.ports import (
+    Clock,
+    DeliveryStore,
+    Parcel,
+    ResultConfirmer,
+    ResultObject,
+    ResultSender,
+)
 from service.domain.delivery import Delivery, ObjectState, abandoned
 from service.domain.destination import Destination, RetryRules
 from service.domain.errors import (
@@ -25,11 +34,24 @@ _log = structlog.get_logger(__name__)
 
 # As many are looked up at a time; the next look comes at once while there are more.
 BATCH = 20
-# A receiver that keeps one attempt going for so long is taken for lost.
+# Every step of an attempt ends by itself long before.
 LONGEST_ATTEMPT_S = 900.0
 
 # Reads the objects of a delivery, in its order.
 ObjectReader = Callable[[Delivery], tuple[ResultObject, ...]]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A destination, what sends to it, and what asks it where it must confirm."""
+
+    destination: Destination
+    sender: ResultSender
+    confirmer: ResultConfirmer | None
+
+    def __post_init__(self) -> None:
+        if self.destination.confirmed != (self.confirmer is not None):
+            raise ValueError(f"{self.destination.name}: exactly what is confirmed has a confirmer")
 
 
 class Deliverer:
@@ -41,24 +63,28 @@ class Deliverer:
         Returns the objects of a delivery from where the results lie.
     lease_seconds : float
         A delivery whose process is silent this long goes to another one.
+    abandon : callable
+        Ends this process. Called when an attempt does not end although every step of it has a
+        limit: nothing else can stop a thread that hangs.
     """
 
     def __init__(
         self,
         *,
-        destination: Destination,
-        sender: ResultSender,
+        channel: Channel,
         store: DeliveryStore,
         read: ObjectReader,
         clock: Clock,
         lease_seconds: float,
+        abandon: Callable[[], None],
     ) -> None:
-        self._destination = destination
-        self._sender = sender
+        self._channel = channel
+        self._destination = channel.destination
         self._store = store
         self._read = read
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._abandon = abandon
 
     def deliver_due(self, ended: Callable[[], bool] = lambda: False) -> int:
         """Send what is due, until told to end; return how many attempts were made.
@@ -99,7 +125,7 @@ class Deliverer:
                 job_id=delivery.job_id,
                 destination=delivery.destination,
             ),
-            Renewal(held, self._lease, self._lease_seconds),
+            Renewal(held, self._lease, self._lease_seconds, self._abandon),
         ):
             self._attempt(held)
         return True
@@ -128,15 +154,16 @@ class Deliverer:
         objects = {each.kind: each for each in self._read(delivery)}
         uids = {kind: each.sop_instance_uid for kind, each in objects.items()}
         delivery = held.change(lambda now: now.named(uids))
-        unsent = [objects[each.kind] for each in delivery.objects if each.unsent]
+        unsent = tuple(objects[each.kind] for each in delivery.objects if each.unsent)
         if unsent:
-            answers = self._sender.send(delivery, unsent)
+            parcel = Parcel(delivery.delivery_id, delivery.job_id, unsent)
+            answers = self._channel.sender.send(parcel)
             delivery = held.change(lambda now: now.answered(answers))
         taken = [
             objects[each.kind] for each in delivery.objects if each.state is ObjectState.ACCEPTED
         ]
-        if taken and self._destination.confirmed:
-            confirmed = self._sender.confirm(taken)
+        if taken and self._channel.confirmer is not None:
+            confirmed = self._channel.confirmer.confirm(taken)
             held.change(lambda now: now.answered(confirmed))
 
     def _conclude(self, held: "HeldDelivery", failure: Failure | None) -> None:
@@ -189,12 +216,18 @@ class Renewal:
     """Renews the lease of a delivery from a thread, but not for ever."""
 
     def __init__(
-        self, held: HeldDelivery, lease: Callable[[str], Lease], lease_seconds: float
+        self,
+        held: HeldDelivery,
+        lease: Callable[[str], Lease],
+        lease_seconds: float,
+        abandon: Callable[[], None],
+        longest_attempt_s: float = LONGEST_ATTEMPT_S,
     ) -> None:
+        self._abandon = abandon
         self._held = held
         self._lease = lease
         self._pause_s = lease_seconds / 3
-        self._renewals = int(LONGEST_ATTEMPT_S / self._pause_s)
+        self._renewals = math.ceil(longest_attempt_s / self._pause_s)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="renewal", daemon=True)
 
@@ -217,10 +250,14 @@ class Renewal:
                 return
             try:
                 self._held.change(lambda now: now.renewed(self._lease(self._held.token)))
-            except (LeaseLostError, UnknownDeliveryError):
-                return
+            except (LeaseLostError, UnknownDeliveryError) as exc:
+                # The attempt meets it too, when it records what was answered.
+                _log.warning("lease_lost", delivery_id=self._held.delivery_id, code=exc.code)
             except JobDatabaseError as exc:
                 _log.warning("lease_not_renewed", delivery_id=self._held.delivery_id, code=exc.code)
+        if not self._done.is_set():
+            _log.critical("delivery_hangs", delivery_id=self._held.delivery_id)
+            self._abandon()
 
 
 def _unexpected(error: Exception) -> Failure:

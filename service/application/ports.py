@@ -50,13 +50,10 @@ class JobStore(Protocol):
         """Delete a job and all that is known about it."""
         ...
 
-    def replace(self, before: Job, after: Job, outbox: Sequence[Delivery] = ()) -> bool:
+    def replace(self, before: Job, after: Job) -> bool:
         """Store a change if the stored job still has the revision of ``before``.
 
-        Parameters
-        ----------
-        outbox : sequence of Delivery
-            What must be delivered because of this change: stored with it, or not at all.
+        What must be delivered because of this change is stored with it, or not at all.
 
         Returns
         -------
@@ -121,10 +118,19 @@ class ResultObject:
     study_instance_uid: str
 
 
-class ResultSender(Protocol):
-    """Knows how to reach one destination. Every call ends, whatever the receiver does."""
+@dataclass(frozen=True)
+class Parcel:
+    """Objects of one delivery that are sent together."""
 
-    def send(self, delivery: Delivery, objects: Sequence[ResultObject]) -> tuple[Answer, ...]:
+    delivery_id: str
+    job_id: str
+    objects: tuple[ResultObject, ...]
+
+
+class ResultSender(Protocol):
+    """Knows how to send to one destination; every call ends, whatever the receiver does."""
+
+    def send(self, parcel: Parcel) -> tuple[Answer, ...]:
         """Send objects; return what the receiver said about each of them.
 
         Raises
@@ -133,6 +139,10 @@ class ResultSender(Protocol):
             If it said nothing about any.
         """
         ...
+
+
+class ResultConfirmer(Protocol):
+    """Knows how to ask a destination what it holds; every call ends."""
 
     def confirm(self, objects: Sequence[ResultObject]) -> tuple[Answer, ...]:
         """Ask whether the receiver holds objects that it took; REFUSED means it does not.

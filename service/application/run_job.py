@@ -9,9 +9,8 @@ from typing import Self
 
 import structlog
 
-from service.application.change_job import change_job, no_deliveries
+from service.application.change_job import change_job
 from service.application.ports import Clock, JobFiles, JobStore, StudyAnalysis
-from service.domain.delivery import Delivery
 from service.domain.errors import (
     IllegalTransitionError,
     JobCancelledError,
@@ -36,8 +35,6 @@ class JobRunner:
     abandon : callable
         Ends this process. Called when an analysis went on for a lease's time after its deadline:
         nothing else can stop a thread that hangs.
-    outbox : callable
-        Says what must be delivered of a job that succeeded; stored in the same transaction.
     """
 
     def __init__(
@@ -49,9 +46,7 @@ class JobRunner:
         clock: Clock,
         limits: JobLimits,
         abandon: Callable[[], None],
-        outbox: Callable[[Job], tuple[Delivery, ...]] = no_deliveries,
     ) -> None:
-        self._outbox = outbox
         self._store = store
         self._files = files
         self._analyse = analyse
@@ -94,9 +89,7 @@ class JobRunner:
         results = self._files.results(job.job_id, holder.token)
         try:
             outcome = self._analyse(upload, job.model, results, holder)
-            holder.change(
-                lambda held, now: held.succeeded(holder.token, outcome, now), self._outbox
-            )
+            holder.change(lambda held, now: held.succeeded(holder.token, outcome, now))
             _log.info("job_succeeded", result=outcome.result)
         except JobCancelledError:
             holder.change(lambda held, now: held.cancelled(now))
@@ -155,12 +148,8 @@ class LeaseHolder:
 
         self.change(ended)
 
-    def change(
-        self,
-        rule: Callable[[Job, datetime], Job],
-        outbox: Callable[[Job], tuple[Delivery, ...]] = no_deliveries,
-    ) -> None:
-        """Change the job now, if it is still under this lease, and store its deliveries with it.
+    def change(self, rule: Callable[[Job, datetime], Job]) -> None:
+        """Change the job now, if it is still under this lease.
 
         Raises
         ------
@@ -172,7 +161,7 @@ class LeaseHolder:
             job.require_lease(self.token)
             return rule(job, self.clock())
 
-        change_job(self._store, self.job_id, guarded, outbox)
+        change_job(self._store, self.job_id, guarded)
 
 
 class Heartbeat:

@@ -256,7 +256,9 @@ class Delivery:
             If it is not.
         """
         if self.lease is None or self.lease.token != token:
-            raise LeaseLostError(f"delivery {self.delivery_id} is not under the lease of this sender")
+            raise LeaseLostError(
+                f"delivery {self.delivery_id} is not under the lease of this sender"
+            )
 
     def _missing(self, destination: Destination) -> Failure | None:
         """Say what the receiver did not take or does not hold."""
@@ -317,6 +319,4 @@ def abandoned(
     if now - delivery.begun_at < rules.patience:
         return None
     reason = f"no destination is named {delivery.destination} any more"
-    return delivery.given_up(
-        Failure("UNKNOWN_DESTINATION", reason, "operator of the service"), now
-    )
+    return delivery.given_up(Failure("UNKNOWN_DESTINATION", reason, "operator of the service"), now)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from service.domain.finding import StudyResult
-
 
 class ObjectKind(StrEnum):
     """What can be delivered of an analysis; each is one file and one object."""
@@ -23,7 +21,6 @@ OBJECT_FILES: Mapping[ObjectKind, str] = {
     ObjectKind.KEY_IMAGE: "key_image.dcm",
     ObjectKind.REPORT: "report.json",
 }
-ALL_RESULTS = frozenset(result.value for result in StudyResult)
 
 
 @dataclass(frozen=True)
