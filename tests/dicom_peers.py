@@ -62,7 +62,7 @@ class StoragePeer:
             server.shutdown()
 
     def _store(self, event: evt.Event) -> int | Dataset:
-        uid = str(event.request.AffectedSOPInstanceUID)
+        uid = str(event.dataset.SOPInstanceUID)
         if self.aborts:
             event.assoc.abort()
             return 0x0000
