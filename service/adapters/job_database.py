@@ -1,8 +1,6 @@
 """Jobs in SQLite or PostgreSQL, by SQLAlchemy; the schema is brought up to date at start."""
 
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
-from service.adapters.job_tables import canaries, jobs, stages, transitions
+from service.adapters.database_engine import make_engine, reading, writing
+from service.adapters.delivery_rows import add_deliveries
+from service.adapters.job_tables import canaries, deliveries, jobs, stages, transitions
 from service.application.ports import CanaryAnswer
-from service.domain.errors import JobDatabaseError, UnknownJobError
+from service.domain.delivery import deliveries_of
+from service.domain.destination import Destination
+from service.domain.errors import UnknownJobError
 from service.domain.job import (
     TRANSITIONS,
     Failure,
@@ -28,7 +28,6 @@ from service.domain.job import (
     Transition,
 )
 
-BUSY_TIMEOUT_MS = 15_000
 # Any number will do; all processes that upgrade one PostgreSQL database take this lock.
 UPGRADE_LOCK = 7_346_512
 
@@ -65,6 +64,9 @@ class JobDatabase:
     ----------
     address : str
         SQLAlchemy URL: ``sqlite:///...`` (kept in WAL mode) or ``postgresql+psycopg://...``.
+    destinations : sequence of Destination
+        Who gets the results: their deliveries are stored in the transaction that makes a job
+        SUCCEEDED, whoever makes it.
 
     Raises
     ------
@@ -72,12 +74,13 @@ class JobDatabase:
         From every method, if the database cannot be reached.
     """
 
-    def __init__(self, address: str) -> None:
-        self._engine = _make_engine(address)
+    def __init__(self, address: str, destinations: Sequence[Destination] = ()) -> None:
+        self.engine = make_engine(address)
+        self._destinations = tuple(destinations)
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     def upgrade(self) -> None:
         """Bring the schema up to date; safe while other processes do the same.
@@ -89,7 +92,7 @@ class JobDatabase:
         """
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._writing() as connection:
+        with writing(self.engine) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
             config.attributes["connection"] = connection
@@ -97,7 +100,7 @@ class JobDatabase:
 
     def add(self, job: Job) -> None:
         """Keep a new job."""
-        with self._writing() as connection:
+        with writing(self.engine) as connection:
             connection.execute(jobs.insert().values(job_id=job.job_id, **_job_values(job)))
             _write_history(connection, None, job)
 
@@ -117,30 +120,33 @@ class JobDatabase:
         return self._select(jobs.c.state.in_(UNFINISHED))
 
     def ended_before(self, moment: datetime) -> tuple[str, ...]:
-        """Return identifiers of jobs that ended before a moment (UTC)."""
-        with self._reading() as connection:
-            return tuple(
-                connection.scalars(sa.select(jobs.c.job_id).where(jobs.c.finished_at < moment))
-            )
+        """Return identifiers of jobs that ended, with all deliveries, before a moment (UTC)."""
+        late = sa.or_(deliveries.c.finished_at.is_(None), deliveries.c.finished_at >= moment)
+        needed = sa.exists().where(deliveries.c.job_id == jobs.c.job_id, late)
+        query = sa.select(jobs.c.job_id).where(jobs.c.finished_at < moment, ~needed)
+        with reading(self.engine) as connection:
+            return tuple(connection.scalars(query))
 
     def forget(self, job_id: str) -> None:
-        """Delete a job, its transitions and stages."""
-        with self._writing() as connection:
+        """Delete a job, its transitions, stages and deliveries."""
+        with writing(self.engine) as connection:
             connection.execute(jobs.delete().where(jobs.c.job_id == job_id))
 
     def replace(self, before: Job, after: Job) -> bool:
-        """Compare and swap by revision; see ``JobStore.replace``."""
+        """Compare and swap by revision, all in one transaction; see ``JobStore.replace``."""
         unchanged = sa.and_(jobs.c.job_id == before.job_id, jobs.c.revision == before.revision)
         values = _job_values(after) | {"revision": before.revision + 1}
-        with self._writing() as connection:
+        with writing(self.engine) as connection:
             if connection.execute(jobs.update().where(unchanged).values(**values)).rowcount != 1:
                 return False
             _write_history(connection, before, after)
+            if after.state is not before.state:
+                add_deliveries(connection, deliveries_of(after, self._destinations))
         return True
 
     def ask_canary(self, canary_id: str, now: datetime) -> None:
         """Note that a worker was asked for a sign of life; older questions are dropped."""
-        with self._writing() as connection:
+        with writing(self.engine) as connection:
             connection.execute(canaries.delete().where(canaries.c.asked_at < _day_before(now)))
             connection.execute(canaries.insert().values(canary_id=canary_id, asked_at=now))
 
@@ -151,14 +157,14 @@ class JobDatabase:
             "execution_provider": answer.execution_provider,
             "failure_code": answer.failure_code,
         }
-        with self._writing() as connection:
+        with writing(self.engine) as connection:
             connection.execute(
                 canaries.update().where(canaries.c.canary_id == canary_id).values(**values)
             )
 
     def canary_answer(self, canary_id: str) -> CanaryAnswer | None:
         """Return what a worker answered, or None if none did yet."""
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             row = connection.execute(
                 sa.select(canaries).where(
                     canaries.c.canary_id == canary_id, canaries.c.answered_at.is_not(None)
@@ -168,7 +174,7 @@ class JobDatabase:
 
     def statistics(self) -> JobStatistics:
         """Return sums over all jobs."""
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             by_state = _counted(connection, jobs.c.state)
             failures = _counted(connection, jobs.c.failure_code)
             oldest = connection.scalar(
@@ -190,7 +196,7 @@ class JobDatabase:
     ) -> tuple[Job, ...]:
         order = jobs.c.created_at.asc() if newest is None else jobs.c.created_at.desc()
         query = sa.select(jobs).where(condition).order_by(order, jobs.c.job_id).limit(newest)
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             rows = connection.execute(query).all()
             wanted = [row.job_id for row in rows]
             steps = _grouped(connection, transitions, wanted)
@@ -198,68 +204,6 @@ class JobDatabase:
         return tuple(
             _to_job(row, steps.get(row.job_id, []), runs.get(row.job_id, [])) for row in rows
         )
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with _translated(), self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with _translated(), self._engine.connect() as connection:
-            writer = connection.execution_options(writes=True)
-            with writer.begin():
-                yield writer
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (SQLAlchemyError, CommandError) as exc:
-        # The message of the driver may quote rows, so only its kind is told.
-        raise JobDatabaseError(f"the job database failed: {type(exc).__name__}") from exc
-
-
-def _make_engine(address: str) -> sa.Engine:
-    try:
-        url = sa.make_url(address)
-        if url.get_backend_name() == "sqlite":
-            if url.database:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            return _prepare_sqlite(sa.create_engine(url))
-        return sa.create_engine(url, pool_pre_ping=True)
-    except (SQLAlchemyError, ImportError, OSError) as exc:
-        raise JobDatabaseError(
-            f"the job database's address is no good: {type(exc).__name__}"
-        ) from exc
-
-
-def _prepare_sqlite(engine: sa.Engine) -> sa.Engine:
-    """Set every connection up for several processes.
-
-    The driver's own transactions are switched off: it would begin them late, and a transaction
-    that reads first and writes then fails at once when another one wrote in between. So those
-    that write say so at their beginning and wait for their turn.
-    """
-
-    @sa.event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None
-        for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @sa.event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
 
 
 def _day_before(now: datetime) -> datetime:

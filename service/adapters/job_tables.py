@@ -81,3 +81,55 @@ canaries = sa.Table(
     sa.Column("execution_provider", sa.String(64)),
     sa.Column("failure_code", sa.String(64)),
 )
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("delivery_id", sa.String(32), primary_key=True),
+    sa.Column(
+        "job_id", sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("lease", sa.String(32)),
+    sa.Column("lease_expires_at", UtcDateTime),
+    sa.Column("begun_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+    sa.Column("failure_code", sa.String(64)),
+    sa.Column("failure_message", sa.Text),
+    sa.Column("failure_fixed_by", sa.String(64)),
+    sa.Index("ix_deliveries_destination_state", "destination", "state"),
+)
+
+delivery_objects = sa.Table(
+    "delivery_objects",
+    metadata,
+    sa.Column(
+        "delivery_id",
+        sa.ForeignKey("deliveries.delivery_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64)),
+    sa.Column("status", sa.Text),
+)
+
+delivery_steps = sa.Table(
+    "delivery_steps",
+    metadata,
+    sa.Column(
+        "delivery_id",
+        sa.ForeignKey("deliveries.delivery_id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("before", sa.String(16)),
+    sa.Column("after", sa.String(16), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)

@@ -1,7 +1,7 @@
 """Site overrides as a YAML file, checked when it is read."""
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,24 +19,13 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from service.adapters.header_facts import KNOWN_ATTRIBUTES
+from service.adapters.yaml_texts import read_yaml
 from service.domain.errors import InvalidOverridesError
 from service.domain.override import Condition, SiteOverride
 from service.domain.sequence import Role, SequenceLabel
 
 NEVER = "NEVER"
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-class _Loader(yaml.BaseLoader):
-    """Reads every scalar as the text that was written (``YES`` is no truth value), no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            problem = f"the key {twice} is used twice"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 class _Entry(BaseModel):
@@ -143,8 +132,7 @@ def read_overrides(path: Path) -> tuple[SiteOverride, ...]:
         the entry and the value.
     """
     try:
-        # The loader makes nothing but texts, lists and mappings.
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - safe, see above
+        content = read_yaml(path)
         checked = _File.model_validate(content)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
         raise InvalidOverridesError(f"{path}: {exc}") from exc

@@ -1,13 +1,15 @@
 """What the use cases need from the world, as protocols."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from pydicom.dataset import Dataset
 
+from service.domain.delivery import Answer, Delivery
+from service.domain.destination import ObjectKind
 from service.domain.job import Job, Outcome
 from service.domain.study import StudyFacts
 
@@ -41,7 +43,7 @@ class JobStore(Protocol):
         ...
 
     def ended_before(self, moment: datetime) -> tuple[str, ...]:
-        """Return identifiers of jobs that ended before a moment (UTC)."""
+        """Return identifiers of jobs that ended before a moment (UTC), their deliveries too."""
         ...
 
     def forget(self, job_id: str) -> None:
@@ -51,10 +53,106 @@ class JobStore(Protocol):
     def replace(self, before: Job, after: Job) -> bool:
         """Store a change if the stored job still has the revision of ``before``.
 
+        What must be delivered because of this change is stored with it, or not at all.
+
         Returns
         -------
         bool
             False if somebody else changed the job in between; nothing is stored then.
+        """
+        ...
+
+
+class DeliveryStore(Protocol):
+    """The truth about deliveries."""
+
+    def get(self, delivery_id: str) -> Delivery:
+        """Return a delivery.
+
+        Raises
+        ------
+        UnknownDeliveryError
+            If there is none of this identifier.
+        """
+        ...
+
+    def of_job(self, job_id: str) -> tuple[Delivery, ...]:
+        """Return the deliveries of a job."""
+        ...
+
+    def due(self, destination: str, now: datetime, limit: int) -> tuple[Delivery, ...]:
+        """Return what may be sent to a destination now, longest due first.
+
+        Those whose sender's lease ran out are among them.
+        """
+        ...
+
+    def open_elsewhere(self, known: tuple[str, ...]) -> tuple[Delivery, ...]:
+        """Return open deliveries to any other destination than these."""
+        ...
+
+    def replace(self, before: Delivery, after: Delivery) -> bool:
+        """Store a change if the stored delivery still has the revision of ``before``."""
+        ...
+
+
+@dataclass(frozen=True)
+class ResultObject:
+    """One object as it is sent.
+
+    Attributes
+    ----------
+    content : bytes
+        The whole file: DICOM (PS3.10), or JSON for the report.
+    sop_class_uid : str or None
+        None for the report, which is no DICOM object.
+    sop_instance_uid : str
+        For the report, that of the structured report that says the same.
+    """
+
+    kind: ObjectKind
+    content: bytes = field(repr=False)
+    sop_class_uid: str | None
+    sop_instance_uid: str
+    series_instance_uid: str | None
+    study_instance_uid: str
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Objects of one delivery that are sent together."""
+
+    delivery_id: str
+    job_id: str
+    objects: tuple[ResultObject, ...]
+
+
+class ResultSender(Protocol):
+    """Knows how to send to one destination; every call ends, whatever the receiver does."""
+
+    def send(self, parcel: Parcel) -> tuple[Answer, ...]:
+        """Send objects; return what the receiver said about each of them.
+
+        Raises
+        ------
+        DeliveryError
+            If it said nothing about any.
+        """
+        ...
+
+
+class ResultConfirmer(Protocol):
+    """Knows how to ask a destination what it holds; every call ends."""
+
+    def confirm(self, objects: Sequence[ResultObject]) -> tuple[Answer, ...]:
+        """Ask whether the receiver holds objects that it took; REFUSED means it does not.
+
+        An object without an answer remains what it was.
+
+        Raises
+        ------
+        DeliveryError
+            If it cannot be asked, or does not answer in time.
         """
         ...
 

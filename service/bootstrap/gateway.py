@@ -9,18 +9,23 @@ from pathlib import Path
 from celery import Celery
 
 from service.adapters.celery_queue import CeleryQueue, make_celery
+from service.adapters.delivery_database import DeliveryDatabase
+from service.adapters.destination_entries import AnyEntry, destination_of
+from service.adapters.destination_files import read_destinations
 from service.adapters.job_database import JobDatabase
 from service.adapters.model_files import find_model, installed_models
 from service.adapters.result_files import JobFolders
 from service.adapters.upload_files import IncomingUpload
 from service.application.change_job import cancel_job
 from service.application.check_readiness import Readiness, check_readiness
+from service.application.deliver_results import resend
 from service.application.receive_study import receive_study
 from service.application.recover_jobs import forget_old_jobs, recover_jobs
 from service.application.sweep_orphans import discard_orphans, discard_stale_results
 from service.bootstrap.local_study import classify_folder, site_overrides, upload_limits
 from service.bootstrap.recovery import RecoveryLoop
 from service.domain.classification_report import ClassificationReport
+from service.domain.delivery import Delivery
 from service.domain.errors import NotDicomError, NoWorkerError, ThrombolensError
 from service.domain.job import Job, JobLimits
 from service.domain.model_spec import ModelSpec
@@ -48,8 +53,8 @@ class Gateway:
 
     Raises
     ------
-    InvalidOverridesError
-        If the file of site overrides cannot be understood.
+    InvalidOverridesError, InvalidDestinationsError
+        If the file of site overrides, or that of destinations, cannot be understood.
     JobDatabaseError
         If the job database cannot be opened or upgraded.
     """
@@ -58,8 +63,12 @@ class Gateway:
         self.settings = settings
         self._overrides = site_overrides(settings)
         self.folders = JobFolders(settings.uploads_dir, settings.results_dir)
-        self.database = JobDatabase(settings.database_address)
+        self.destinations = configured_destinations(settings)
+        self.database = JobDatabase(
+            settings.database_address, [destination_of(each) for each in self.destinations]
+        )
         self.database.upgrade()
+        self.deliveries = DeliveryDatabase(self.database.engine)
         self.celery = build_celery(settings)
         self.queue = CeleryQueue(self.celery)
         self.limits = job_limits(settings)
@@ -126,6 +135,10 @@ class Gateway:
         """Ask for the end of a job; see ``cancel_job``."""
         return cancel_job(self.database, job_id, utc_now)
 
+    def resend(self, job_id: str, delivery_id: str) -> Delivery:
+        """Begin a delivery once more; see ``resend``."""
+        return resend(self.deliveries, job_id, delivery_id, utc_now)
+
     def readiness(self) -> Readiness:
         """Ask a worker for a tiny inference, or repeat an answer that is young enough.
 
@@ -173,6 +186,17 @@ class Gateway:
         discard_stale_results(self.database, self.folders, UNFINISHED_KEPT_S)
         if days is not None:
             discard_orphans(self.database, self.folders, max(UNFINISHED_KEPT_S, days * DAY_S))
+
+
+def configured_destinations(settings: Settings) -> tuple[AnyEntry, ...]:
+    """Return the destinations of the file in the settings, none without one.
+
+    Raises
+    ------
+    InvalidDestinationsError
+        If the file cannot be understood.
+    """
+    return () if settings.destinations is None else read_destinations(settings.destinations)
 
 
 def build_celery(settings: Settings) -> Celery:

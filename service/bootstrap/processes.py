@@ -18,6 +18,7 @@ _log = structlog.get_logger(__name__)
 
 API = "service.entrypoints.api"
 WORKER = "service.entrypoints.worker"
+DELIVERER = "service.entrypoints.deliverer"
 ATTACHED = "--attached"
 # A child that was told to end may finish what it does for so long.
 GRACE_S = 10.0
@@ -36,10 +37,16 @@ def run_worker(settings: Settings) -> NoReturn:
     _become(WORKER, settings)
 
 
+def run_deliverer(settings: Settings) -> NoReturn:
+    """Become a process that delivers results."""
+    _become(DELIVERER, settings)
+
+
 def serve(settings: Settings) -> int:
     """Run the API and one worker as children until told to stop (SIGINT, SIGTERM).
 
-    A worker that ends is started again. The children end with this process, however it ends.
+    Where there are destinations, a process that delivers runs beside them. A worker or deliverer
+    that ends is started again. The children end with this process, however it ends.
 
     Returns
     -------
@@ -54,19 +61,22 @@ def serve(settings: Settings) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    api, worker = Child(API, settings), Child(WORKER, settings)
+    api = Child(API, settings)
+    modules = [WORKER] if settings.destinations is None else [WORKER, DELIVERER]
+    others = [Child(module, settings) for module in modules]
     try:
         while not told.wait(POLL_S):
             status = api.status()
             if status is not None:
                 _log.error("api_ended", exit_code=status)
                 return status or 1
-            worker.revive()
+            for child in others:
+                child.revive()
         return 0
     finally:
-        for child in (api, worker):
+        for child in (api, *others):
             child.tell()
-        for child in (api, worker):
+        for child in (api, *others):
             child.end()
 
 
@@ -74,6 +84,7 @@ class Child:
     """A process that lives as long as a pipe from us to it is open."""
 
     def __init__(self, module: str, settings: Settings) -> None:
+        self._module = module
         self._command = [sys.executable, "-m", module, ATTACHED]
         self._environment = settings.environment()
         self._pause_s = FIRST_PAUSE_S
@@ -108,7 +119,7 @@ class Child:
             return
         if lived < self._pause_s:
             return
-        _log.warning("worker_ended", exit_code=status)
+        _log.warning("child_ended", module=self._module, exit_code=status)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         self.tell()
         self._start()

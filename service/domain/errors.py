@@ -18,6 +18,7 @@
     |   |-- UnknownModelError       no such model name or version
     |   |-- InvalidModelError       model.json or model.onnx is not what it promises
     |   |-- InvalidOverridesError   the file of site overrides cannot be understood
+    |   |-- InvalidDestinationsError  the file of destinations cannot be understood
     |   |-- ProviderError           the wanted execution provider is not there
     |   |-- BrokerUnavailableError  the message broker cannot be reached
     |   |-- JobDatabaseError        the job database cannot be reached or upgraded
@@ -25,8 +26,12 @@
     |   `-- NoWorkerError           no worker answers
     |-- JobError                the caller of the API
     |   |-- UnknownJobError
+    |   |-- UnknownDeliveryError
     |   |-- IllegalTransitionError
     |   `-- ResultNotAvailableError
+    |-- DeliveryError           the operator of the destination
+    |   |-- DestinationUnreachableError  no connection, or it broke
+    |   `-- DestinationRefusedError      it answered, but not as hoped
     |-- JobCancelledError       nobody: the caller asked for it
     |-- JobTimeoutError         the operator: the limit, or the machine
     |-- LeaseLostError          nobody: another worker has the job now
@@ -146,6 +151,12 @@ class InvalidOverridesError(ConfigurationError):
     code = "INVALID_OVERRIDES"
 
 
+class InvalidDestinationsError(ConfigurationError):
+    """The file of destinations, or a file it names, cannot be read or understood."""
+
+    code = "INVALID_DESTINATIONS"
+
+
 class ProviderError(ConfigurationError):
     """The wanted ONNX Runtime execution provider is not available."""
 
@@ -189,6 +200,12 @@ class UnknownJobError(JobError):
     code = "UNKNOWN_JOB"
 
 
+class UnknownDeliveryError(JobError):
+    """There is no delivery of this identifier."""
+
+    code = "UNKNOWN_DELIVERY"
+
+
 class IllegalTransitionError(JobError):
     """The job's state does not allow this."""
 
@@ -199,6 +216,25 @@ class ResultNotAvailableError(JobError):
     """The job has no such result, or not yet."""
 
     code = "RESULT_NOT_AVAILABLE"
+
+
+class DeliveryError(ThrombolensError):
+    """Results could not be handed to a destination; they are tried again."""
+
+    code = "DELIVERY_FAILED"
+    fixed_by = "operator of the destination"
+
+
+class DestinationUnreachableError(DeliveryError):
+    """The destination cannot be reached, or the connection to it broke."""
+
+    code = "DESTINATION_UNREACHABLE"
+
+
+class DestinationRefusedError(DeliveryError):
+    """The destination answered, but did not do what was asked."""
+
+    code = "DESTINATION_REFUSED"
 
 
 class JobCancelledError(ThrombolensError):

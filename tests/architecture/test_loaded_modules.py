@@ -10,6 +10,7 @@ import pytest
     ("module", "forbidden"),
     [
         ("service.entrypoints.api.__main__", {"onnxruntime", "SimpleITK", "torch", "highdicom"}),
+        ("service.entrypoints.deliverer", {"onnxruntime", "SimpleITK", "torch", "highdicom"}),
         ("service.entrypoints.worker", {"torch", "torchvision", "monai", "lightning"}),
     ],
 )

@@ -22,6 +22,8 @@ OPERATIONS = {
     "get /jobs/{job_id}/structured-report",
     "get /jobs/{job_id}/mask",
     "get /jobs/{job_id}/preview",
+    "get /jobs/{job_id}/deliveries",
+    "post /jobs/{job_id}/deliveries/{delivery_id}/resend",
     "get /health/live",
     "get /health/ready",
     "get /metrics",
@@ -94,7 +96,17 @@ def test_every_refusal_is_a_problem_with_an_example(document: dict[str, Any], na
         assert example["status"] == int(status)
 
 
-@pytest.mark.parametrize("model", ["JobView", "JobList", "ModelList", "ClassificationView"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "JobView",
+        "JobList",
+        "ModelList",
+        "ClassificationView",
+        "DeliveryView",
+        "DeliveryList",
+    ],
+)
 def test_examples_of_models_are_valid(document: dict[str, Any], model: str) -> None:
     schema = document["components"]["schemas"][model]
     whole = {**schema, "components": document["components"]}

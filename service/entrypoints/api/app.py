@@ -12,6 +12,7 @@ from service import __version__
 from service.bootstrap.gateway import Gateway
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.entrypoints.api import (
+    delivery_routes,
     event_routes,
     health_routes,
     job_routes,
@@ -44,7 +45,14 @@ def create_app(gateway: Gateway) -> FastAPI:
     )
     app.state.gateway = gateway
     problems.install(app)
-    for door in (study_routes, job_routes, event_routes, result_routes, health_routes):
+    for door in (
+        study_routes,
+        job_routes,
+        event_routes,
+        result_routes,
+        delivery_routes,
+        health_routes,
+    ):
         app.include_router(door.router)
     app.add_middleware(RequestLog)
     openapi.install(app)

@@ -51,4 +51,7 @@ def ready(gateway: GatewayOf) -> ReadyView:
 )
 def metrics(gateway: GatewayOf) -> Response:
     """Count jobs by state, age of the oldest waiting one, stages' seconds, failures, requests."""
-    return Response(exposition(gateway.database.statistics()), media_type=CONTENT_TYPE)
+    return Response(
+        exposition(gateway.database.statistics(), gateway.deliveries.statistics()),
+        media_type=CONTENT_TYPE,
+    )

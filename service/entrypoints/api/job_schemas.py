@@ -29,7 +29,11 @@ JOB_EXAMPLE: dict[str, Any] = {
         "stages": [{"attempt": 1, "stage": "READ", "started_at": MOMENT, "seconds": 1.2}],
     },
     "transitions": [{"before": None, "after": "QUEUED", "at": MOMENT, "reason": "received"}],
-    "links": {"self": f"/jobs/{JOB_ID}", "events": f"/jobs/{JOB_ID}/events"},
+    "links": {
+        "self": f"/jobs/{JOB_ID}",
+        "events": f"/jobs/{JOB_ID}/events",
+        "deliveries": f"/jobs/{JOB_ID}/deliveries",
+    },
     "research_use_notice": RESEARCH_USE_NOTICE,
 }
 
@@ -138,4 +142,5 @@ def _links(job: Job) -> dict[str, str]:
     if ResultFile.REPORT in written:
         # Made from the report when it is asked for.
         results["fhir"] = f"{base}/fhir"
-    return {"self": base, "events": f"{base}/events", **results}
+    own = {"self": base, "events": f"{base}/events", "deliveries": f"{base}/deliveries"}
+    return {**own, **results}

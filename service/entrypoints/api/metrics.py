@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: jobs as the database knows them, requests as this process counts."""
+"""Metrics for Prometheus: jobs and deliveries from the database, requests of this process."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from service.adapters.delivery_database import DeliveryStatistics
 from service.adapters.job_database import JobStatistics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -69,8 +70,45 @@ class JobCollector(Collector):
         return failures
 
 
-def exposition(statistics: JobStatistics) -> bytes:
+class DeliveryCollector(Collector):
+    """Turns sums over all deliveries into metrics."""
+
+    def __init__(self, statistics: DeliveryStatistics, now: datetime) -> None:
+        self._statistics = statistics
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        deliveries = GaugeMetricFamily(
+            "thrombolens_deliveries",
+            "Deliveries by destination and state.",
+            labels=["destination", "state"],
+        )
+        for (destination, state), count in self._statistics.deliveries.items():
+            deliveries.add_metric([destination, state], count)
+        yield deliveries
+        attempts = CounterMetricFamily(
+            "thrombolens_delivery_attempts",
+            "How often sending to a destination began.",
+            labels=["destination"],
+        )
+        for destination, count in self._statistics.attempts.items():
+            attempts.add_metric([destination], count)
+        yield attempts
+        oldest = GaugeMetricFamily(
+            "thrombolens_oldest_open_delivery_seconds",
+            "Age of the oldest delivery that has not ended.",
+            labels=["destination"],
+        )
+        for destination, begun_at in self._statistics.oldest_open_at.items():
+            oldest.add_metric([destination], (self._now - begun_at).total_seconds())
+        yield oldest
+
+
+def exposition(statistics: JobStatistics, deliveries: DeliveryStatistics) -> bytes:
     """Return all metrics in the text format of Prometheus."""
-    jobs = CollectorRegistry()
-    jobs.register(JobCollector(statistics, datetime.now(UTC)))
-    return generate_latest(jobs) + generate_latest(_process)
+    now = datetime.now(UTC)
+    registry = CollectorRegistry()
+    registry.register(JobCollector(statistics, now))
+    registry.register(DeliveryCollector(deliveries, now))
+    return generate_latest(registry) + generate_latest(_process)

@@ -4,13 +4,22 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service.entrypoints.api.delivery_schemas import DeliveryList, DeliveryView
 from service.entrypoints.api.health_schemas import ReadyView
 from service.entrypoints.api.job_schemas import JobList, JobView
 from service.entrypoints.api.problems import Problem, documented
 from service.entrypoints.api.study_schemas import ClassificationView, ModelList
 
 FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
-MODELS = (ClassificationView, JobList, JobView, ModelList, ReadyView)
+MODELS = (
+    ClassificationView,
+    DeliveryList,
+    DeliveryView,
+    JobList,
+    JobView,
+    ModelList,
+    ReadyView,
+)
 
 
 def install(app: FastAPI) -> None:

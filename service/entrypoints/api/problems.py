@@ -24,6 +24,7 @@ STATUS: dict[type[errors.ThrombolensError], int] = {
     errors.UnknownModelError: 422,
     errors.InputError: 422,
     errors.UnknownJobError: 404,
+    errors.UnknownDeliveryError: 404,
     errors.ResultNotAvailableError: 404,
     errors.IllegalTransitionError: 409,
     errors.StorageError: 507,

@@ -14,10 +14,11 @@ from service.bootstrap.local_study import (
     opened_study,
     site_overrides,
 )
-from service.bootstrap.processes import run_api, run_worker
+from service.bootstrap.processes import run_api, run_deliverer, run_worker
 from service.bootstrap.processes import serve as serve_both
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.domain.result_file import ResultFile
+from service.entrypoints.cli.delivery_commands import deliveries
 from service.entrypoints.cli.demo import run_demo
 from service.entrypoints.cli.plugins import add_plugins
 from service.entrypoints.cli.views import StageBar, show_classification, show_findings
@@ -32,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(deliveries, name="deliveries")
 _out = Console()
 _err = Console(stderr=True)
 
@@ -102,7 +104,7 @@ def rules() -> None:
 
 @app.command()
 def serve() -> None:
-    """Run API and worker together; no server to install, all data in one folder."""
+    """Run API, worker and deliveries together; nothing to install, all data in one folder."""
     with errors_told():
         raise typer.Exit(serve_both(Settings.load()))
 
@@ -119,6 +121,13 @@ def worker() -> None:
     """Run one worker; start as many as there are GPUs or spare cores."""
     with errors_told():
         run_worker(Settings.load())
+
+
+@app.command()
+def deliver() -> None:
+    """Deliver results to the destinations in the settings; `serve` does so as well."""
+    with errors_told():
+        run_deliverer(Settings.load())
 
 
 @app.command()

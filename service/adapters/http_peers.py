@@ -1,0 +1,94 @@
+"""HTTP with receivers: one client each, foreign errors translated, answers of a bounded size."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+
+import httpx
+
+from service.adapters.destination_entries import HttpAccess
+from service.adapters.destination_files import read_secret
+from service.domain.errors import (
+    DestinationRefusedError,
+    DestinationUnreachableError,
+    InvalidDestinationsError,
+)
+
+# Far more than an answer about a handful of objects needs.
+LONGEST_ANSWER = 4 * 1024 * 1024
+
+
+class HttpPeer:
+    """A receiver that speaks HTTP; redirects are not followed, environment proxies not used.
+
+    Parameters
+    ----------
+    timeout_s : float
+        For connecting, for each piece sent or received, and for the whole answer after the
+        request was sent.
+    """
+
+    def __init__(self, access: HttpAccess, timeout_s: float) -> None:
+        headers, auth = {}, None
+        if access.bearer_file is not None:
+            headers["Authorization"] = f"Bearer {read_secret(access.bearer_file)}"
+        if access.user is not None and access.password_file is not None:
+            auth = httpx.BasicAuth(access.user, read_secret(access.password_file))
+        self._timeout_s = timeout_s
+        self._client = httpx.Client(
+            headers=headers,
+            auth=auth,
+            timeout=timeout_s,
+            # Minutes pass between requests: a connection kept for so long is a broken one.
+            limits=httpx.Limits(max_keepalive_connections=0),
+            verify=_trusted(access.ca_file),
+            trust_env=False,
+        )
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Make a request; return status and body.
+
+        Raises
+        ------
+        DestinationUnreachableError
+            If there was no whole answer in time.
+        DestinationRefusedError
+            If the answer is absurdly long.
+        """
+        try:
+            with self._client.stream(
+                method, url, headers=headers, content=content, params=params
+            ) as answer:
+                return answer.status_code, self._body(answer)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            # The message may quote the address with what somebody wrote into it.
+            raise DestinationUnreachableError(f"no answer: {type(exc).__name__}") from exc
+
+    def _body(self, answer: httpx.Response) -> bytes:
+        end = monotonic() + self._timeout_s
+        body = bytearray()
+        for piece in answer.iter_bytes():
+            body += piece
+            if len(body) > LONGEST_ANSWER:
+                raise DestinationRefusedError(f"the answer is longer than {LONGEST_ANSWER} bytes")
+            if monotonic() > end:
+                raise DestinationUnreachableError("the answer did not end in time")
+        return bytes(body)
+
+
+def _trusted(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except (OSError, ssl.SSLError) as exc:
+        raise InvalidDestinationsError(
+            f"the ca_file {ca_file} cannot be used: {type(exc).__name__}"
+        ) from exc
