@@ -84,6 +84,20 @@ class Settings(BaseSettings):
         2.0, description="How often a process looks for results to deliver."
     )
 
+    sources: Path | None = Field(
+        None,
+        description="YAML file of who sends studies, and when these are complete; see "
+        "docs/arrival.md. Without it, studies come by upload alone.",
+    )
+    arrival_interval_seconds: Seconds = Field(
+        1.0, description="How often the listener looks for studies that are complete."
+    )
+    arrival_reserve_bytes: int = Field(
+        1024 * MIB,
+        ge=0,
+        description="Room on the disk that arriving instances leave free; they are refused then.",
+    )
+
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes any.")
 
@@ -194,6 +208,11 @@ class Settings(BaseSettings):
     def results_dir(self) -> Path:
         """Folder of the results, one folder a job."""
         return self.data_dir.resolve() / "results"
+
+    @property
+    def arrivals_dir(self) -> Path:
+        """Folder of the instances that sources sent, one folder a study."""
+        return self.data_dir.resolve() / "arrivals"
 
     @property
     def broker_dir(self) -> Path:

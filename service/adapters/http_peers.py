@@ -1,7 +1,8 @@
 """HTTP with receivers: one client each, foreign errors translated, answers of a bounded size."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -54,8 +55,14 @@ class HttpPeer:
         headers: Mapping[str, str],
         content: bytes | None = None,
         params: Mapping[str, str] | None = None,
+        longest: int = LONGEST_ANSWER,
     ) -> tuple[int, bytes]:
         """Make a request; return status and body.
+
+        Parameters
+        ----------
+        longest : int
+            Most bytes of an answer that are read.
 
         Raises
         ------
@@ -68,21 +75,52 @@ class HttpPeer:
             with self._client.stream(
                 method, url, headers=headers, content=content, params=params
             ) as answer:
-                return answer.status_code, self._body(answer)
+                return answer.status_code, self._body(answer, longest)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
             # The message may quote the address with what somebody wrote into it.
             raise DestinationUnreachableError(f"no answer: {type(exc).__name__}") from exc
 
-    def _body(self, answer: httpx.Response) -> bytes:
+    @contextmanager
+    def streamed(
+        self, url: str, *, headers: Mapping[str, str], longest_s: float
+    ) -> Iterator[tuple[int, str, Iterator[bytes]]]:
+        """Make a request; yield status, content type and the body, piece by piece.
+
+        Parameters
+        ----------
+        longest_s : float
+            The whole answer must end in this time.
+
+        Raises
+        ------
+        DestinationUnreachableError
+            From the block too, if the answer breaks off or does not end in time.
+        """
+        end = monotonic() + longest_s
+        try:
+            with self._client.stream("GET", url, headers=headers) as answer:
+                kind = answer.headers.get("Content-Type", "")
+                yield answer.status_code, kind, _until(answer.iter_bytes(), end)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+            raise DestinationUnreachableError(f"no answer: {type(exc).__name__}") from exc
+
+    def _body(self, answer: httpx.Response, longest: int) -> bytes:
         end = monotonic() + self._timeout_s
         body = bytearray()
         for piece in answer.iter_bytes():
             body += piece
-            if len(body) > LONGEST_ANSWER:
-                raise DestinationRefusedError(f"the answer is longer than {LONGEST_ANSWER} bytes")
+            if len(body) > longest:
+                raise DestinationRefusedError(f"the answer is longer than {longest} bytes")
             if monotonic() > end:
                 raise DestinationUnreachableError("the answer did not end in time")
         return bytes(body)
+
+
+def _until(pieces: Iterator[bytes], end: float) -> Iterator[bytes]:
+    for piece in pieces:
+        if monotonic() > end:
+            raise DestinationUnreachableError("the answer did not end in time")
+        yield piece
 
 
 def _trusted(ca_file: Path | None) -> ssl.SSLContext:

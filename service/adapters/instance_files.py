@@ -54,7 +54,7 @@ _BARE_STARTS = (b"\x02\x00", b"\x08\x00")
 _PREFIX_END = 132
 _INFLATED_PIECE = 1 << 20
 # What pydicom raises for bytes that are no data set, end inside one, or are damaged.
-_PARSE_ERRORS = (
+PARSE_ERRORS = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
     *(
         NotImplementedError,
@@ -146,7 +146,7 @@ def read_instance(path: Path, *, max_bytes: int, headers_only: bool = False) -> 
                 return None
             try:
                 return _instance(path, source, dataset, headers_only)
-            except _PARSE_ERRORS as error:
+            except PARSE_ERRORS as error:
                 raise InputError(
                     f"the header of a DICOM file is damaged ({type(error).__name__})"
                 ) from error
@@ -198,7 +198,7 @@ def _inflated_size(source: BinaryIO, has_preamble: bool, enough: int) -> int:
             meta = read_dataset_from(source, False, True, stop_when=_behind_meta)
             # Elements are decoded when they are asked for, and may be damaged.
             syntax = meta.get("TransferSyntaxUID")
-    except _PARSE_ERRORS:
+    except PARSE_ERRORS:
         return 0
     if syntax != DeflatedExplicitVRLittleEndian:
         return 0
@@ -236,7 +236,7 @@ def _parse_or_none(source: BinaryIO, headers_only: bool) -> Dataset | None:
         dataset = _parse(source, headers_only)
         identified = all(dataset.get(keyword) for keyword in _IDENTIFIERS)
         return dataset if identified or _is_directory(dataset) else None
-    except _PARSE_ERRORS:
+    except PARSE_ERRORS:
         return None
 
 
@@ -281,7 +281,7 @@ def _instance(
     if not headers_only:
         _check_pixels(dataset)
     facts = header_facts(dataset)
-    if _is_own_output(dataset):
+    if is_own_output(dataset):
         facts[OWN_OUTPUT] = "YES"
     is_image = dataset.SOPClassUID in MR_IMAGE_CLASSES
     return InstanceFile(
@@ -304,7 +304,7 @@ def _digest(source: BinaryIO, headers_only: bool) -> str:
     return hashlib.sha256(read).hexdigest()
 
 
-def _is_own_output(dataset: Dataset) -> bool:
+def is_own_output(dataset: Dataset) -> bool:
     """Whether our name is in the equipment of an object that is no MR image (we write none)."""
     if dataset.SOPClassUID in MR_IMAGE_CLASSES:
         return False

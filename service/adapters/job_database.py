@@ -12,21 +12,20 @@ from alembic.config import Config
 
 from service.adapters.database_engine import make_engine, reading, writing
 from service.adapters.delivery_rows import add_deliveries
-from service.adapters.job_tables import canaries, deliveries, jobs, stages, transitions
+from service.adapters.job_rows import add_job, job_values, to_job, write_history
+from service.adapters.job_tables import (
+    canaries,
+    deliveries,
+    job_arrivals,
+    jobs,
+    stages,
+    transitions,
+)
 from service.application.ports import CanaryAnswer
 from service.domain.delivery import deliveries_of
 from service.domain.destination import Destination
 from service.domain.errors import UnknownJobError
-from service.domain.job import (
-    TRANSITIONS,
-    Failure,
-    Job,
-    JobState,
-    Lease,
-    Outcome,
-    StageRun,
-    Transition,
-)
+from service.domain.job import TRANSITIONS, Job, JobState
 
 # Any number will do; all processes that upgrade one PostgreSQL database take this lock.
 UPGRADE_LOCK = 7_346_512
@@ -101,8 +100,7 @@ class JobDatabase:
     def add(self, job: Job) -> None:
         """Keep a new job."""
         with writing(self.engine) as connection:
-            connection.execute(jobs.insert().values(job_id=job.job_id, **_job_values(job)))
-            _write_history(connection, None, job)
+            add_job(connection, job)
 
     def get(self, job_id: str) -> Job:
         """Return a job; see ``JobStore.get``."""
@@ -135,11 +133,11 @@ class JobDatabase:
     def replace(self, before: Job, after: Job) -> bool:
         """Compare and swap by revision, all in one transaction; see ``JobStore.replace``."""
         unchanged = sa.and_(jobs.c.job_id == before.job_id, jobs.c.revision == before.revision)
-        values = _job_values(after) | {"revision": before.revision + 1}
+        values = job_values(after) | {"revision": before.revision + 1}
         with writing(self.engine) as connection:
             if connection.execute(jobs.update().where(unchanged).values(**values)).rowcount != 1:
                 return False
-            _write_history(connection, before, after)
+            write_history(connection, before, after)
             if after.state is not before.state:
                 add_deliveries(connection, deliveries_of(after, self._destinations))
         return True
@@ -201,8 +199,18 @@ class JobDatabase:
             wanted = [row.job_id for row in rows]
             steps = _grouped(connection, transitions, wanted)
             runs = _grouped(connection, stages, wanted)
+            came = connection.execute(
+                sa.select(job_arrivals).where(job_arrivals.c.job_id.in_(wanted))
+            ).all()
+        arrivals = {row.job_id: row for row in came}
         return tuple(
-            _to_job(row, steps.get(row.job_id, []), runs.get(row.job_id, [])) for row in rows
+            to_job(
+                row,
+                steps.get(row.job_id, []),
+                runs.get(row.job_id, []),
+                arrivals.get(row.job_id),
+            )
+            for row in rows
         )
 
 
@@ -224,95 +232,3 @@ def _grouped(
     for row in connection.execute(query):
         grouped.setdefault(row.job_id, []).append(row)
     return grouped
-
-
-def _job_values(job: Job) -> dict[str, Any]:
-    lease, outcome, failure = job.lease, job.outcome, job.failure
-    return {
-        "model": job.model,
-        "created_at": job.created_at,
-        "state": job.state.value,
-        "revision": job.revision,
-        "attempts": job.attempts,
-        "lease": lease.token if lease else None,
-        "lease_expires_at": lease.expires_at if lease else None,
-        "results_lease": job.results_lease,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "rung_at": job.rung_at,
-        "stage": job.stage,
-        "progress": job.progress,
-        "result": outcome.result if outcome else None,
-        "files": list(outcome.files) if outcome else None,
-        "failure_code": failure.code if failure else None,
-        "failure_message": failure.message if failure else None,
-        "failure_fixed_by": failure.fixed_by if failure else None,
-    }
-
-
-def _write_history(connection: sa.Connection, before: Job | None, after: Job) -> None:
-    """Add the transitions that are new; add or finish the stages that changed."""
-    known = len(before.transitions) if before else 0
-    for number, step in enumerate(after.transitions[known:], known):
-        connection.execute(
-            transitions.insert().values(
-                job_id=after.job_id,
-                number=number,
-                before=step.before.value if step.before else None,
-                after=step.after.value,
-                at=step.at,
-                reason=step.reason,
-                lease=step.lease,
-            )
-        )
-    old = before.stages if before else ()
-    for number, run in enumerate(after.stages):
-        if number >= len(old):
-            connection.execute(
-                stages.insert().values(job_id=after.job_id, number=number, **_stage_values(run))
-            )
-        elif old[number] != run:
-            key = sa.and_(stages.c.job_id == after.job_id, stages.c.number == number)
-            connection.execute(stages.update().where(key).values(**_stage_values(run)))
-
-
-def _stage_values(run: StageRun) -> dict[str, Any]:
-    return {
-        "attempt": run.attempt,
-        "stage": run.stage,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "seconds": run.seconds,
-    }
-
-
-def _to_job(row: sa.Row[Any], steps: list[sa.Row[Any]], runs: list[sa.Row[Any]]) -> Job:
-    return Job(
-        job_id=row.job_id,
-        model=row.model,
-        created_at=row.created_at,
-        state=JobState(row.state),
-        revision=row.revision,
-        attempts=row.attempts,
-        lease=Lease(row.lease, row.lease_expires_at) if row.lease else None,
-        results_lease=row.results_lease,
-        started_at=row.started_at,
-        rung_at=row.rung_at,
-        stage=row.stage,
-        progress=row.progress,
-        outcome=Outcome(row.result, tuple(row.files)) if row.result else None,
-        failure=_to_failure(row),
-        transitions=tuple(_to_transition(step) for step in steps),
-        stages=tuple(StageRun(r.attempt, r.stage, r.started_at, r.finished_at) for r in runs),
-    )
-
-
-def _to_failure(row: sa.Row[Any]) -> Failure | None:
-    if row.failure_code is None:
-        return None
-    return Failure(row.failure_code, row.failure_message, row.failure_fixed_by)
-
-
-def _to_transition(row: sa.Row[Any]) -> Transition:
-    before = JobState(row.before) if row.before else None
-    return Transition(before, JobState(row.after), row.at, row.reason, row.lease)

@@ -72,6 +72,67 @@ stages = sa.Table(
     sa.Column("seconds", sa.Float),
 )
 
+arrivals = sa.Table(
+    "arrivals",
+    metadata,
+    sa.Column("study_instance_uid", sa.String(64), primary_key=True),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("policy", sa.JSON, nullable=False),
+    sa.Column("rounds", sa.Integer, nullable=False),
+    sa.Column("job_id", sa.ForeignKey("jobs.job_id", ondelete="SET NULL")),
+    sa.Column("instances", sa.Integer, nullable=False),
+    sa.Column("new", sa.Integer, nullable=False, index=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("last_seen_at", UtcDateTime, nullable=False, index=True),
+)
+
+arrived_instances = sa.Table(
+    "arrived_instances",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column(
+        "study_instance_uid",
+        sa.ForeignKey("arrivals.study_instance_uid", ondelete="CASCADE"),
+        nullable=False,
+    ),
+    sa.Column("series_instance_uid", sa.String(64), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("receipt", sa.String(16), nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.Column("copies", sa.Integer, nullable=False),
+    sa.Column("round", sa.Integer),
+    sa.UniqueConstraint(
+        "study_instance_uid", "sop_instance_uid", name="uq_arrived_instances_study_sop"
+    ),
+)
+
+job_arrivals = sa.Table(
+    "job_arrivals",
+    metadata,
+    sa.Column("job_id", sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("study_instance_uid", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("policy", sa.JSON, nullable=False),
+    sa.Column("reason", sa.String(16), nullable=False),
+    sa.Column("round", sa.Integer, nullable=False),
+    sa.Column("instances", sa.Integer, nullable=False),
+    sa.Column("duplicates", sa.Integer, nullable=False),
+    sa.Column("late", sa.Integer, nullable=False),
+    sa.Column("supersedes", sa.String(32)),
+    sa.Column("superseded_by", sa.String(32)),
+)
+
+refused_instances = sa.Table(
+    "refused_instances",
+    metadata,
+    sa.Column("source", sa.String(64), primary_key=True),
+    sa.Column("code", sa.String(64), primary_key=True),
+    sa.Column("instances", sa.Integer, nullable=False),
+)
+
 canaries = sa.Table(
     "canaries",
     metadata,

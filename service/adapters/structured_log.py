@@ -17,9 +17,9 @@ from typing import Any
 import structlog
 
 ALLOWED = frozenset({
-    "attempt", "code", "error", "event", "exit_code", "job_id", "level", "logger", "method",
-    "model", "pid", "port", "process", "provider", "raised_at", "result", "route", "seconds",
-    "stage", "state", "status", "timestamp",
+    "attempt", "code", "error", "event", "exit_code", "instances", "job_id", "level", "logger",
+    "method", "model", "pid", "port", "process", "provider", "raised_at", "reason", "result",
+    "route", "seconds", "source", "stage", "state", "status", "timestamp",
 })  # fmt: skip
 # Libraries whose message templates are fixed sentences.
 TRUSTED = ("alembic", "celery", "kombu", "service", "uvicorn")

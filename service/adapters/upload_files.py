@@ -154,6 +154,12 @@ class IncomingUpload:
                 self._unpack(path)
                 path.unlink()
 
+    def files(self) -> tuple[Path, ...]:
+        """Complete the last file and return all as they were sent, archives too, in order."""
+        self._close()
+        with _storage():
+            return tuple(sorted(self.folder.iterdir()))
+
     def add(self, path: Path) -> None:
         """Copy a file that is here already, counted as if it were sent."""
         self.begin_file()

@@ -1,6 +1,7 @@
 """A complete upload becomes a job, once."""
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -47,17 +48,30 @@ def receive_study(
     """
     now = clock()
     job = Job.queued(uuid.uuid4().hex, model, now).rung(now)
+    keep_job(upload, job, add=store.add, queue=queue, shelf=shelf)
+    return job
+
+
+def keep_job(
+    upload: Path, job: Job, *, add: Callable[[Job], None], queue: JobQueue, shelf: UploadShelf
+) -> None:
+    """Keep an upload and its new job, both or none, and ring the workers.
+
+    Parameters
+    ----------
+    add : callable
+        Stores the job; if it raises, the upload is deleted.
+    """
     shelf.accept(upload, job.job_id)
     kept = False
     try:
-        store.add(job)
+        add(job)
         kept = True
     finally:
         if not kept:
             shelf.discard(job.job_id)
     ring(queue, job.job_id)
-    _log.info("job_queued", job_id=job.job_id, model=model)
-    return job
+    _log.info("job_queued", job_id=job.job_id, model=job.model)
 
 
 def ring(queue: JobQueue, job_id: str) -> None:

@@ -13,16 +13,23 @@ from service.adapters.delivery_database import DeliveryDatabase
 from service.adapters.destination_entries import AnyEntry, destination_of
 from service.adapters.destination_files import read_destinations
 from service.adapters.job_database import JobDatabase
-from service.adapters.model_files import find_model, installed_models
+from service.adapters.model_files import installed_models
 from service.adapters.result_files import JobFolders
 from service.adapters.upload_files import IncomingUpload
 from service.application.change_job import cancel_job
 from service.application.check_readiness import Readiness, check_readiness
 from service.application.deliver_results import resend
+from service.application.ports import Clock
 from service.application.receive_study import receive_study
 from service.application.recover_jobs import forget_old_jobs, recover_jobs
 from service.application.sweep_orphans import discard_orphans, discard_stale_results
-from service.bootstrap.local_study import classify_folder, site_overrides, upload_limits
+from service.bootstrap.arriving import Arrivals
+from service.bootstrap.local_study import (
+    classify_folder,
+    model_name,
+    site_overrides,
+    upload_limits,
+)
 from service.bootstrap.recovery import RecoveryLoop
 from service.domain.classification_report import ClassificationReport
 from service.domain.delivery import Delivery
@@ -50,16 +57,18 @@ class Gateway:
     Parameters
     ----------
     settings : Settings
+    clock : callable, optional
+        What arrivals are timed by.
 
     Raises
     ------
-    InvalidOverridesError, InvalidDestinationsError
-        If the file of site overrides, or that of destinations, cannot be understood.
+    InvalidOverridesError, InvalidDestinationsError, InvalidSourcesError
+        If the file of site overrides, of destinations or of sources cannot be understood.
     JobDatabaseError
         If the job database cannot be opened or upgraded.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self.settings = settings
         self._overrides = site_overrides(settings)
         self.folders = JobFolders(settings.uploads_dir, settings.results_dir)
@@ -71,6 +80,14 @@ class Gateway:
         self.deliveries = DeliveryDatabase(self.database.engine)
         self.celery = build_celery(settings)
         self.queue = CeleryQueue(self.celery)
+        self.arrivals = Arrivals(
+            settings,
+            jobs=self.database,
+            folders=self.folders,
+            queue=self.queue,
+            clock=clock,
+            overrides=self._overrides,
+        )
         self.limits = job_limits(settings)
         self._answer: Readiness | ThrombolensError = NoWorkerError("no worker was asked yet")
         self._answered = -math.inf
@@ -102,8 +119,7 @@ class Gateway:
         UnknownModelError
             If it is not installed.
         """
-        folder = find_model(self.settings.models_dir, wanted or self.settings.default_model)
-        return f"{folder.parent.name}:{folder.name}"
+        return model_name(self.settings, wanted)
 
     def receive(self, upload: Path, model: str) -> Job:
         """Make a job of a complete upload; see ``receive_study``."""
@@ -173,9 +189,11 @@ class Gateway:
     def recover(self) -> None:
         """Help jobs that were left behind, forget old ones, sweep what crashes left."""
         recover_jobs(self.database, self.queue, self.limits, utc_now)
+        self.arrivals.start_due()
         days = self.settings.retention_days
         if days is not None:
             forget_old_jobs(self.database, self.folders, utc_now, days)
+            self.arrivals.forget_old(days)
         if time.monotonic() >= self._next_sweep:
             self._sweep(days)
             self._next_sweep = time.monotonic() + SWEEP_INTERVAL_S
@@ -183,6 +201,7 @@ class Gateway:
     def _sweep(self, days: float | None) -> None:
         """Walk through all folders, which is too slow to be done all the time."""
         self.folders.sweep(UNFINISHED_KEPT_S)
+        self.arrivals.folders.sweep(UNFINISHED_KEPT_S)
         discard_stale_results(self.database, self.folders, UNFINISHED_KEPT_S)
         if days is not None:
             discard_orphans(self.database, self.folders, max(UNFINISHED_KEPT_S, days * DAY_S))

@@ -5,13 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.adapters.instance_files import read_instance
+from service.adapters.model_files import find_model
 from service.adapters.override_files import read_overrides
 from service.adapters.study_files import ReadLimits, StudyCatalogue, StudyFolder
 from service.adapters.upload_files import IncomingUpload, UploadLimits
 from service.application.classify_studies import classify_studies
 from service.domain.classification_report import ClassificationReport
+from service.domain.errors import InputError
 from service.domain.override import SiteOverride
+from service.domain.sequence import Role
 from service.settings import Settings
+from service.stages.detect_sequences import detect_sequences
 
 
 def upload_limits(settings: Settings) -> UploadLimits:
@@ -58,6 +63,18 @@ def site_overrides(settings: Settings, instead: Path | None = None) -> tuple[Sit
     return () if path is None else read_overrides(path)
 
 
+def model_name(settings: Settings, wanted: str | None = None) -> str:
+    """Return ``name:version`` of the wanted model, or of the default one.
+
+    Raises
+    ------
+    UnknownModelError
+        If it is not installed.
+    """
+    folder = find_model(settings.models_dir, wanted or settings.default_model)
+    return f"{folder.parent.name}:{folder.name}"
+
+
 def classify_folder(
     settings: Settings,
     folder: Path,
@@ -79,6 +96,24 @@ def classify_folder(
         ignored_files=catalogue.ignored_files,
         damaged_files=catalogue.damaged_files,
     )
+
+
+def roles_of_files(
+    settings: Settings, paths: Sequence[Path], overrides: Sequence[SiteOverride]
+) -> frozenset[Role]:
+    """Return the roles that instances of one study fill by their headers; unreadable ones none."""
+    found = []
+    for path in paths:
+        try:
+            instance = read_instance(path, max_bytes=settings.max_file_bytes, headers_only=True)
+        except InputError:
+            continue
+        if instance is not None:
+            found.append(instance)
+    if not found:
+        return frozenset()
+    detected = detect_sequences(StudyFolder.of(found).facts, overrides=overrides)
+    return frozenset(each.role for each in detected.volumes if each.role is not None)
 
 
 def open_study(settings: Settings, folder: Path) -> StudyFolder:

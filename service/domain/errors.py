@@ -13,12 +13,15 @@
     |   |-- LimitExceededError      more bytes, files, slices or seconds than allowed
     |   |-- NoMagneticResonanceError  DICOM, but no MR image in it
     |   |-- MixedStudiesError       more than one patient or study in one upload
+    |   |-- OwnOutputError          a result of this service, sent back to it
+    |   |-- StudyNotFoundError      a source does not have the study that was asked for
     |   `-- GeometryError           positions or spacings that do not form a volume
     |-- ConfigurationError      the operator of the service
     |   |-- UnknownModelError       no such model name or version
     |   |-- InvalidModelError       model.json or model.onnx is not what it promises
     |   |-- InvalidOverridesError   the file of site overrides cannot be understood
     |   |-- InvalidDestinationsError  the file of destinations cannot be understood
+    |   |-- InvalidSourcesError     the file of sources cannot be understood
     |   |-- ProviderError           the wanted execution provider is not there
     |   |-- BrokerUnavailableError  the message broker cannot be reached
     |   |-- JobDatabaseError        the job database cannot be reached or upgraded
@@ -27,11 +30,13 @@
     |-- JobError                the caller of the API
     |   |-- UnknownJobError
     |   |-- UnknownDeliveryError
+    |   |-- UnknownSourceError
     |   |-- IllegalTransitionError
     |   `-- ResultNotAvailableError
     |-- DeliveryError           the operator of the destination
     |   |-- DestinationUnreachableError  no connection, or it broke
     |   `-- DestinationRefusedError      it answered, but not as hoped
+    |-- SourceError             the operator of the source: it cannot be fetched from
     |-- JobCancelledError       nobody: the caller asked for it
     |-- JobTimeoutError         the operator: the limit, or the machine
     |-- LeaseLostError          nobody: another worker has the job now
@@ -119,6 +124,19 @@ class MixedStudiesError(InputError):
     code = "MIXED_STUDIES"
 
 
+class OwnOutputError(InputError):
+    """A result of this service, sent back to it as if it were an image."""
+
+    code = "OWN_OUTPUT"
+
+
+class StudyNotFoundError(InputError):
+    """The source does not have the study that was asked for, or no MR image of it."""
+
+    code = "STUDY_NOT_FOUND"
+    fixed_by = "caller of the API"
+
+
 class GeometryError(InputError):
     """Positions, orientations or spacings that do not form a regular volume."""
 
@@ -155,6 +173,12 @@ class InvalidDestinationsError(ConfigurationError):
     """The file of destinations, or a file it names, cannot be read or understood."""
 
     code = "INVALID_DESTINATIONS"
+
+
+class InvalidSourcesError(ConfigurationError):
+    """The file of sources, or a file it names, cannot be read or understood."""
+
+    code = "INVALID_SOURCES"
 
 
 class ProviderError(ConfigurationError):
@@ -206,6 +230,12 @@ class UnknownDeliveryError(JobError):
     code = "UNKNOWN_DELIVERY"
 
 
+class UnknownSourceError(JobError):
+    """There is no source of this name and kind."""
+
+    code = "UNKNOWN_SOURCE"
+
+
 class IllegalTransitionError(JobError):
     """The job's state does not allow this."""
 
@@ -235,6 +265,13 @@ class DestinationRefusedError(DeliveryError):
     """The destination answered, but did not do what was asked."""
 
     code = "DESTINATION_REFUSED"
+
+
+class SourceError(ThrombolensError):
+    """A source from which studies are fetched does not answer, or not as it should."""
+
+    code = "SOURCE_FAILED"
+    fixed_by = "operator of the source"
 
 
 class JobCancelledError(ThrombolensError):

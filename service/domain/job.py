@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
+from service.domain.arrival import JobArrival
 from service.domain.errors import (
     IllegalTransitionError,
     JobCancelledError,
@@ -177,6 +178,8 @@ class Job:
         When the broker was last told about it.
     stage, progress
         The stage that runs and the fraction of the whole, 0..1, that came before it.
+    arrival : JobArrival or None
+        How the study arrived; None if it was sent as one upload.
     """
 
     job_id: str
@@ -195,12 +198,16 @@ class Job:
     failure: Failure | None = None
     transitions: tuple[Transition, ...] = ()
     stages: tuple[StageRun, ...] = field(default=(), repr=False)
+    arrival: JobArrival | None = None
 
     @classmethod
-    def queued(cls, job_id: str, model: str, now: datetime) -> Self:
+    def queued(
+        cls, job_id: str, model: str, now: datetime, arrival: JobArrival | None = None
+    ) -> Self:
         """Make a new job whose upload is complete."""
-        first = Transition(None, JobState.QUEUED, now, "received")
-        return cls(job_id, model, now, transitions=(first,))
+        reason = "received" if arrival is None else f"received, started by: {arrival.reason}"
+        first = Transition(None, JobState.QUEUED, now, reason)
+        return cls(job_id, model, now, transitions=(first,), arrival=arrival)
 
     @property
     def finished_at(self) -> datetime | None:

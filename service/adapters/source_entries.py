@@ -1,0 +1,151 @@
+"""What the file of sources may say; checked by pydantic."""
+
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, FiniteFloat, StringConstraints, model_validator
+
+from service.adapters.destination_entries import (
+    AETitle,
+    Entry,
+    HttpAccess,
+    Port,
+    Seconds,
+    Url,
+)
+from service.domain.arrival import ArrivalPolicy, LateSeries, Source
+from service.domain.sequence import Role
+
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+
+
+class Policy(Entry):
+    """When a study of a source is started; see ``ArrivalPolicy``."""
+
+    series_quiet_seconds: FiniteFloat = ArrivalPolicy.series_quiet_seconds
+    study_quiet_seconds: FiniteFloat = ArrivalPolicy.study_quiet_seconds
+    deadline_seconds: FiniteFloat = ArrivalPolicy.deadline_seconds
+    early_start: tuple[Role, ...] = ()
+    late_series: LateSeries = LateSeries.RERUN
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        self.rules()
+        return self
+
+    def rules(self) -> ArrivalPolicy:
+        """Return the policy of the domain."""
+        return ArrivalPolicy(
+            self.series_quiet_seconds,
+            self.study_quiet_seconds,
+            self.deadline_seconds,
+            tuple(dict.fromkeys(self.early_start)),
+            self.late_series,
+        )
+
+
+class ServerTls(Entry):
+    """DICOM over TLS (PS3.15 B.9): who we are; with ``ca_file``, whom we let in."""
+
+    certificate_file: Path
+    key_file: Path
+    ca_file: Path | None = None
+
+
+class ListenerEntry(Entry):
+    """Where C-STORE is listened for, and how much at a time."""
+
+    ae_title: AETitle = "THROMBOLENS"
+    host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] = "0.0.0.0"  # noqa: S104 - scanners come from elsewhere; senders are on a list
+    port: Port = 11112
+    max_associations: Annotated[int, Field(ge=1, le=200)] = 20
+    max_pdu_bytes: Annotated[int, Field(ge=4096, le=1048576)] = 65536
+    timeout_seconds: Seconds = 60.0
+    tls: ServerTls | None = None
+
+
+class Commitment(Entry):
+    """Where to report about storage commitment, if not on the association that asked."""
+
+    host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    port: Port
+    called_ae: AETitle
+
+
+class CStoreSource(Entry):
+    """Senders that associate with us, known by their AE titles."""
+
+    name: _Name
+    kind: Literal["c-store"]
+    calling_ae: Annotated[tuple[AETitle, ...], Field(min_length=1)]
+    addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+    policy: Policy = Policy()
+    commitment: Commitment | None = None
+
+
+class StowSource(Entry):
+    """Senders by STOW-RS; there is one such source at most."""
+
+    name: _Name
+    kind: Literal["stow"]
+    bearer_file: Path | None = None
+    policy: Policy = Policy()
+
+
+class DicomwebSource(HttpAccess):
+    """An archive from which studies are fetched when somebody asks."""
+
+    name: _Name
+    kind: Literal["dicomweb"]
+    url: Url
+    timeout_seconds: Seconds = 60.0
+
+
+AnySource = CStoreSource | StowSource | DicomwebSource
+SourceByKind = Annotated[AnySource, Field(discriminator="kind")]
+
+
+def source_of(entry: AnySource) -> Source:
+    """Return what the use cases need to know of an entry."""
+    if isinstance(entry, DicomwebSource):
+        # It starts when all was fetched; the timers count if a fetch breaks off in between.
+        return Source(entry.name, ArrivalPolicy())
+    return Source(entry.name, entry.policy.rules())
+
+
+class SourceFile(Entry):
+    """The whole file."""
+
+    version: Annotated[int, Field(ge=1, le=1)]
+    listener: ListenerEntry | None = None
+    sources: list[SourceByKind]
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        names = [each.name for each in self.sources]
+        titles = [title for each in self.c_store for title in each.calling_ae]
+        for word, used in (("name", names), ("calling_ae", titles)):
+            twice = sorted({each for each in used if used.count(each) > 1})
+            if twice:
+                raise ValueError(f"the {word} {twice[0]} is used twice")
+        if sum(isinstance(each, StowSource) for each in self.sources) > 1:
+            raise ValueError("there are two sources of kind stow, which cannot be told apart")
+        if bool(self.c_store) != (self.listener is not None):
+            raise ValueError("listener and sources of kind c-store need each other")
+        return self
+
+    @property
+    def c_store(self) -> tuple[CStoreSource, ...]:
+        """The senders that associate with us."""
+        return tuple(each for each in self.sources if isinstance(each, CStoreSource))
+
+    @property
+    def stow(self) -> StowSource | None:
+        """Who may send by STOW-RS."""
+        return next((each for each in self.sources if isinstance(each, StowSource)), None)
+
+    @property
+    def dicomweb(self) -> tuple[DicomwebSource, ...]:
+        """The archives from which studies are fetched."""
+        return tuple(each for each in self.sources if isinstance(each, DicomwebSource))

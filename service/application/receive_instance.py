@@ -1,0 +1,90 @@
+"""An instance arrives: it is looked at, kept on disk, then recorded, and only then acknowledged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from service.application.ports import ArrivalStore, Clock, InstanceShelf
+from service.domain.arrival import ArrivalLimits, ArrivedInstance, Receipt, Source
+from service.domain.errors import (
+    JobDatabaseError,
+    LimitExceededError,
+    OwnOutputError,
+    StorageError,
+    ThrombolensError,
+)
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class InstanceReceiver:
+    """Takes instances from whoever may send; whoever acknowledges does so when this returns.
+
+    Parameters
+    ----------
+    identify : callable
+        Reads who the instance in a file is.
+    """
+
+    store: ArrivalStore
+    shelf: InstanceShelf
+    identify: Callable[[Path], ArrivedInstance]
+    limits: ArrivalLimits
+    clock: Clock
+
+    def receive(self, file: Path, source: Source) -> Receipt:
+        """Keep an instance, unless it came before.
+
+        Parameters
+        ----------
+        file : Path
+            A complete DICOM file on the file system of the shelf; it is moved, or left where it
+            is if it is not needed.
+        source : Source
+            Who sent it.
+
+        Raises
+        ------
+        OwnOutputError
+            If this service wrote it.
+        LimitExceededError
+            If its study would be larger than allowed.
+        InputError
+            If it is no DICOM file, or lacks what identifies it.
+        StorageError
+            If the disk does not take it, or has too little room left.
+        JobDatabaseError
+            If it cannot be recorded; it counts as not received then.
+        """
+        try:
+            return self._receive(file, source)
+        except ThrombolensError as exc:
+            _log.warning("instance_refused", source=source.name, code=exc.code)
+            self._count(source, exc.code)
+            raise
+
+    def _receive(self, file: Path, source: Source) -> Receipt:
+        instance = self.identify(file)
+        if instance.is_own_output:
+            raise OwnOutputError("results of this service are no input")
+        if not self.store.holds(instance.study_instance_uid, instance.sop_instance_uid):
+            self._keep(file, instance)
+        try:
+            return self.store.record(instance, source, self.limits, self.clock())
+        except LimitExceededError:
+            self.shelf.remove(instance)
+            raise
+
+    def _keep(self, file: Path, instance: ArrivedInstance) -> None:
+        if self.shelf.free_bytes() < self.limits.reserve_bytes + instance.size:
+            raise StorageError("the disk has no room beyond its reserve")
+        self.shelf.keep(file, instance)
+
+    def _count(self, source: Source, code: str) -> None:
+        try:
+            self.store.record_refusal(source.name, code)
+        except JobDatabaseError as exc:
+            _log.warning("refusal_not_counted", source=source.name, code=exc.code)

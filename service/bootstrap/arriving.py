@@ -1,0 +1,109 @@
+"""What takes arriving studies in, whichever process they come to."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from service.adapters.arrival_database import ArrivalDatabase
+from service.adapters.arrival_files import ArrivalFolders
+from service.adapters.arrived_header import read_identity
+from service.adapters.fetch_dicomweb import DicomwebArchive
+from service.adapters.job_database import JobDatabase
+from service.adapters.result_files import JobFolders
+from service.adapters.source_entries import SourceFile, StowSource
+from service.adapters.source_files import read_sources
+from service.adapters.upload_files import IncomingUpload
+from service.application.fetch_study import fetch_study
+from service.application.ports import Clock, JobQueue
+from service.application.receive_instance import InstanceReceiver
+from service.application.start_studies import StudyStarter, forget_old_arrivals
+from service.bootstrap.local_study import model_name, roles_of_files, upload_limits
+from service.domain.arrival import ArrivalLimits
+from service.domain.errors import UnknownSourceError
+from service.domain.job import Job
+from service.domain.override import SiteOverride
+from service.settings import Settings
+
+
+class Arrivals:
+    """Everything about arriving studies that is the same for every door.
+
+    Raises
+    ------
+    InvalidSourcesError
+        If the file of sources cannot be understood.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        jobs: JobDatabase,
+        folders: JobFolders,
+        queue: JobQueue,
+        clock: Clock,
+        overrides: Sequence[SiteOverride],
+    ) -> None:
+        self.sources = SourceFile(version=1, sources=[])
+        if settings.sources is not None:
+            self.sources = read_sources(settings.sources)
+        self.database = ArrivalDatabase(jobs.engine)
+        self.folders = ArrivalFolders(settings.arrivals_dir, folders.uploads)
+        self._settings = settings
+        self._uploads = folders.uploads
+        self._clock = clock
+        limits = ArrivalLimits(
+            settings.max_files, settings.max_upload_bytes, settings.arrival_reserve_bytes
+        )
+        self.receiver = InstanceReceiver(self.database, self.folders, read_identity, limits, clock)
+        self._starter = StudyStarter(
+            arrivals=self.database,
+            jobs=jobs,
+            instances=self.folders,
+            uploads=folders,
+            queue=queue,
+            clock=clock,
+            model=lambda: model_name(settings),
+            roles_of=lambda paths: roles_of_files(settings, paths, overrides),
+        )
+        # Opened here, so that a missing secret is told when the process starts.
+        self._archives = {entry.name: DicomwebArchive(entry) for entry in self.sources.dicomweb}
+
+    @property
+    def stow(self) -> StowSource | None:
+        """Who may send by STOW-RS."""
+        return self.sources.stow
+
+    def start_due(self) -> tuple[Job, ...]:
+        """Start what is complete; see ``StudyStarter.start_due``."""
+        return self._starter.start_due()
+
+    def forget_old(self, days: float) -> None:
+        """Delete what arrived of old studies; see ``forget_old_arrivals``."""
+        forget_old_arrivals(self.database, self.folders, self._clock, days)
+
+    @contextmanager
+    def incoming(self) -> Iterator[IncomingUpload]:
+        """Yield a place where several instances may arrive before they are received."""
+        with IncomingUpload(self._uploads, upload_limits(self._settings)) as incoming:
+            yield incoming
+
+    def fetch(self, source: str, study_instance_uid: str) -> Job:
+        """Fetch a study from an archive and start it; see ``fetch_study``.
+
+        Raises
+        ------
+        UnknownSourceError
+            If there is no source of kind dicomweb of this name.
+        """
+        archive = self._archives.get(source)
+        if archive is None:
+            raise UnknownSourceError(f"there is no source {source!r} of kind dicomweb")
+        with self.incoming() as incoming:
+            return fetch_study(
+                study_instance_uid,
+                archive=archive,
+                incoming=incoming,
+                store=self.database,
+                receiver=self.receiver,
+                starter=self._starter,
+            )
