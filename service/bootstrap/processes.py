@@ -19,6 +19,7 @@ _log = structlog.get_logger(__name__)
 API = "service.entrypoints.api"
 WORKER = "service.entrypoints.worker"
 DELIVERER = "service.entrypoints.deliverer"
+LISTENER = "service.entrypoints.listener"
 ATTACHED = "--attached"
 # A child that was told to end may finish what it does for so long.
 GRACE_S = 10.0
@@ -42,11 +43,17 @@ def run_deliverer(settings: Settings) -> NoReturn:
     _become(DELIVERER, settings)
 
 
+def run_listener(settings: Settings) -> NoReturn:
+    """Become the process that listens for studies."""
+    _become(LISTENER, settings)
+
+
 def serve(settings: Settings) -> int:
     """Run the API and one worker as children until told to stop (SIGINT, SIGTERM).
 
-    Where there are destinations, a process that delivers runs beside them. A worker or deliverer
-    that ends is started again. The children end with this process, however it ends.
+    Where there are destinations, a process that delivers runs beside them, and where there are
+    sources, one that listens. Any of these but the API is started again when it ends. The children
+    end with this process, however it ends.
 
     Returns
     -------
@@ -62,8 +69,7 @@ def serve(settings: Settings) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     api = Child(API, settings)
-    modules = [WORKER] if settings.destinations is None else [WORKER, DELIVERER]
-    others = [Child(module, settings) for module in modules]
+    others = [Child(module, settings) for module in _beside_the_api(settings)]
     try:
         while not told.wait(POLL_S):
             status = api.status()
@@ -78,6 +84,15 @@ def serve(settings: Settings) -> int:
             child.tell()
         for child in (api, *others):
             child.end()
+
+
+def _beside_the_api(settings: Settings) -> list[str]:
+    modules = [WORKER]
+    if settings.destinations is not None:
+        modules.append(DELIVERER)
+    if settings.sources is not None:
+        modules.append(LISTENER)
+    return modules
 
 
 class Child:

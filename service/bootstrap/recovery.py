@@ -15,7 +15,7 @@ _log = structlog.get_logger(__name__)
 class RecoveryLoop:
     """Calls ``recover`` at once and then every so many seconds, until the context ends."""
 
-    def __init__(self, recover: Callable[[], None], interval_s: float) -> None:
+    def __init__(self, recover: Callable[[], object], interval_s: float) -> None:
         self._recover = recover
         self._interval_s = interval_s
         self._ended = threading.Event()

@@ -11,6 +11,7 @@ import pytest
     [
         ("service.entrypoints.api.__main__", {"onnxruntime", "SimpleITK", "torch", "highdicom"}),
         ("service.entrypoints.deliverer", {"onnxruntime", "SimpleITK", "torch", "highdicom"}),
+        ("service.entrypoints.listener", {"onnxruntime", "SimpleITK", "torch", "highdicom"}),
         ("service.entrypoints.worker", {"torch", "torchvision", "monai", "lightning"}),
     ],
 )

@@ -14,7 +14,7 @@ from service.bootstrap.local_study import (
     opened_study,
     site_overrides,
 )
-from service.bootstrap.processes import run_api, run_deliverer, run_worker
+from service.bootstrap.processes import run_api, run_deliverer, run_listener, run_worker
 from service.bootstrap.processes import serve as serve_both
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.domain.result_file import ResultFile
@@ -104,7 +104,7 @@ def rules() -> None:
 
 @app.command()
 def serve() -> None:
-    """Run API, worker and deliveries together; nothing to install, all data in one folder."""
+    """Run API, worker, deliveries and listener together; all data in one folder."""
     with errors_told():
         raise typer.Exit(serve_both(Settings.load()))
 
@@ -128,6 +128,13 @@ def deliver() -> None:
     """Deliver results to the destinations in the settings; `serve` does so as well."""
     with errors_told():
         run_deliverer(Settings.load())
+
+
+@app.command()
+def listener() -> None:
+    """Take studies from the sources in the settings; `serve` does so as well."""
+    with errors_told():
+        run_listener(Settings.load())
 
 
 @app.command()

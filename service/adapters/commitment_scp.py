@@ -1,0 +1,147 @@
+"""Storage commitment as a server (PS3.4 annex J): what was acknowledged is committed to."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_role
+from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the module's __getattr__
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
+
+from service.adapters.source_entries import Commitment
+from service.domain.errors import JobDatabaseError
+
+_log = structlog.get_logger(__name__)
+
+SUCCESS = 0x0000
+# PS3.7 annex C.
+PROCESSING_FAILURE = 0x0110
+NO_SUCH_ACTION = 0x0123
+INVALID_ARGUMENT = 0x0115
+# PS3.4 table J.3-1: failure reasons.
+NO_SUCH_OBJECT_INSTANCE = 0x0112
+CLASS_INSTANCE_CONFLICT = 0x0119
+REQUEST = 1
+# PS3.4 J.3.3: event types.
+ALL_HELD, SOME_FAILED = 1, 2
+# As many are asked about at most.
+MOST_REFERENCES = 20_000
+# The answer to the request must be under way before the report.
+PAUSE_S = 0.2
+TIMEOUT_S = 30.0
+
+# Returns SOP class by SOP Instance UID of the instances that are kept.
+Committed = Callable[[Sequence[str]], Mapping[str, str]]
+
+
+class CommitmentReporter:
+    """Answers requests on the same association, or on one of its own where there is a peer."""
+
+    def __init__(self, committed: Committed) -> None:
+        self._committed = committed
+
+    def take(self, event: evt.Event, peer: Commitment | None, ae_title: str) -> int:
+        """Take a request; return the status of N-ACTION. The report follows from a thread.
+
+        Parameters
+        ----------
+        peer : Commitment or None
+            Who is told on a new association; without it, whoever asked is, on the same one.
+        ae_title : str
+            Ours.
+        """
+        if event.action_type != REQUEST:
+            return NO_SUCH_ACTION
+        request = event.action_information
+        items = request.get("ReferencedSOPSequence", [])
+        if "TransactionUID" not in request or not 0 < len(items) <= MOST_REFERENCES:
+            return INVALID_ARGUMENT
+        try:
+            report, kind = self._report(request)
+        except JobDatabaseError as exc:
+            _log.warning("commitment_not_known", code=exc.code)
+            return PROCESSING_FAILURE
+
+        def tell() -> None:
+            time.sleep(PAUSE_S)
+            if peer is None:
+                _tell(event.assoc, report, kind)
+            else:
+                _tell_elsewhere(peer, ae_title, report, kind)
+
+        threading.Thread(target=tell, name="commitment", daemon=True).start()
+        return SUCCESS
+
+    def _report(self, request: Dataset) -> tuple[Dataset, int]:
+        items = list(request.ReferencedSOPSequence)
+        held = self._committed([str(each.get("ReferencedSOPInstanceUID", "")) for each in items])
+        report = Dataset()
+        report.TransactionUID = request.TransactionUID
+        reasons = [_failure(each, held) for each in items]
+        kept = [each for each, why in zip(items, reasons, strict=True) if why is None]
+        failed = [
+            _failed(each, why) for each, why in zip(items, reasons, strict=True) if why is not None
+        ]
+        if kept:
+            report.ReferencedSOPSequence = [_reference(each) for each in kept]
+        if failed:
+            report.FailedSOPSequence = failed
+        return report, SOME_FAILED if failed else ALL_HELD
+
+
+def _failure(item: Dataset, held: Mapping[str, str]) -> int | None:
+    """Return why we are not committed to an instance, None if we are."""
+    sop_class = held.get(str(item.get("ReferencedSOPInstanceUID", "")))
+    if sop_class is None:
+        return NO_SUCH_OBJECT_INSTANCE
+    if sop_class != str(item.get("ReferencedSOPClassUID", "")):
+        return CLASS_INSTANCE_CONFLICT
+    return None
+
+
+def _reference(item: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = item.get("ReferencedSOPClassUID", "")
+    reference.ReferencedSOPInstanceUID = item.get("ReferencedSOPInstanceUID", "")
+    return reference
+
+
+def _failed(item: Dataset, reason: int) -> Dataset:
+    failed = _reference(item)
+    failed.FailureReason = reason
+    return failed
+
+
+def _tell(association: Association, report: Dataset, kind: int) -> bool:
+    if not association.is_established:
+        _log.warning("commitment_not_told", reason="the association had ended")
+        return False
+    try:
+        answer, _ = association.send_n_event_report(
+            report, kind, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        )
+    except (RuntimeError, ValueError) as exc:
+        _log.warning("commitment_not_told", error=type(exc).__name__)
+        return False
+    return "Status" in answer and int(answer.Status) == SUCCESS
+
+
+def _tell_elsewhere(peer: Commitment, ae_title: str, report: Dataset, kind: int) -> None:
+    ae = AE(ae_title)
+    ae.connection_timeout = ae.acse_timeout = TIMEOUT_S
+    ae.dimse_timeout = ae.network_timeout = TIMEOUT_S
+    ae.add_requested_context(StorageCommitmentPushModel)
+    # We open the association, but are SCP of the service (PS3.4 J.2).
+    role = build_role(StorageCommitmentPushModel, scp_role=True)
+    association = ae.associate(peer.host, peer.port, ae_title=peer.called_ae, ext_neg=[role])
+    if not association.is_established:
+        _log.warning("commitment_not_told", reason="the peer cannot be associated with")
+        return
+    _tell(association, report, kind)
+    association.release()

@@ -1,0 +1,247 @@
+"""C-STORE, C-ECHO and storage commitment as a server (PS3.4 annexes A, B and J), with pynetdicom.
+
+Data sets go to disk as raw chunks while they arrive; only the first elements of their headers are
+read before they are acknowledged.
+"""
+
+import logging
+import ssl
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydicom.dataset import Dataset
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the module's __getattr__
+    StorageCommitmentPushModel,
+    Verification,
+)
+from pynetdicom.transport import ThreadedAssociationServer
+
+from service.adapters.commitment_scp import CommitmentReporter
+from service.adapters.source_entries import (
+    CStoreSource,
+    ListenerEntry,
+    ServerTls,
+    SourceFile,
+    source_of,
+)
+from service.application.receive_instance import InstanceReceiver
+from service.domain.errors import (
+    InputError,
+    InvalidSourcesError,
+    JobDatabaseError,
+    LimitExceededError,
+    OwnOutputError,
+    StorageError,
+    ThrombolensError,
+)
+
+_log = structlog.get_logger(__name__)
+
+SUCCESS = 0x0000
+# PS3.7 C.5: the service user is not authorized to invoke the operation; and it is permanent.
+NOT_AUTHORISED = 0x0124
+# PS3.4 table B.2-1. Out of resources is what senders try again later.
+OUT_OF_RESOURCES = 0xA700
+CANNOT_UNDERSTAND = 0xC000
+# The nearest class of an error's ancestry counts.
+STATUS: Mapping[type[ThrombolensError], int] = {
+    OwnOutputError: NOT_AUTHORISED,
+    LimitExceededError: OUT_OF_RESOURCES,
+    StorageError: OUT_OF_RESOURCES,
+    JobDatabaseError: OUT_OF_RESOURCES,
+    InputError: CANNOT_UNDERSTAND,
+    ThrombolensError: OUT_OF_RESOURCES,
+}
+# A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, calling AE title not recognized.
+CALLER_UNKNOWN = (0x01, 0x01, 0x03)
+# An Error Comment is a long string.
+LONGEST_COMMENT = 64
+
+
+class StoreScp:
+    """Listens for associations of the sources that may send.
+
+    Parameters
+    ----------
+    entry : ListenerEntry
+    sources : SourceFile
+        The sources of kind c-store are let in, by their AE titles and addresses.
+    reporter : CommitmentReporter
+        Answers requests for storage commitment.
+    incoming : Path
+        Folder for what arrives, on the file system of the shelf.
+    max_object_bytes : int
+        An association on which one object becomes larger is aborted.
+    """
+
+    def __init__(
+        self,
+        entry: ListenerEntry,
+        sources: SourceFile,
+        receiver: InstanceReceiver,
+        *,
+        reporter: CommitmentReporter,
+        incoming: Path,
+        max_object_bytes: int,
+    ) -> None:
+        # The library's messages may quote data sets, and so patients; we tell what failed.
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+        self._entry = entry
+        self._by_title = {title: each for each in sources.c_store for title in each.calling_ae}
+        self._receiver = receiver
+        self._reporter = reporter
+        self._incoming = incoming
+        self._max_object_bytes = max_object_bytes
+        # Bytes of the object that arrives, by association.
+        self._arriving: dict[Association, int] = {}
+        self._tls = None if entry.tls is None else _tls_context(entry.tls)
+        self._server: ThreadedAssociationServer | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._entry.port
+
+    def start(self) -> None:
+        """Begin to listen, in threads.
+
+        Raises
+        ------
+        InvalidSourcesError
+            If the port cannot be listened on.
+        """
+        # The library has these switches for the whole process alone.
+        _config.STORE_RECV_CHUNKED_DATASET = True
+        tempfile.tempdir = str(self._incoming)
+        place = (self._entry.host, self._entry.port)
+        try:
+            self._server = self._application().start_server(
+                place, block=False, ssl_context=self._tls, evt_handlers=self._handlers()
+            )
+        except OSError as exc:
+            raise InvalidSourcesError(
+                f"listener: port {self._entry.port} of {self._entry.host} cannot be listened on: "
+                f"{exc.strerror}"
+            ) from exc
+
+    def stop(self) -> None:
+        """Abort all associations and stop listening; what was acknowledged is kept."""
+        if self._server is not None:
+            self._server.shutdown()
+        self._server = None
+        _config.STORE_RECV_CHUNKED_DATASET = False
+        tempfile.tempdir = None
+
+    def _application(self) -> AE:
+        ae = AE(self._entry.ae_title)
+        ae.require_called_aet = True
+        ae.require_calling_aet = list(self._by_title)
+        ae.maximum_associations = self._entry.max_associations
+        ae.maximum_pdu_size = self._entry.max_pdu_bytes
+        timeout = self._entry.timeout_seconds
+        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout
+        for context in AllStoragePresentationContexts:
+            ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+        ae.add_supported_context(Verification)
+        ae.add_supported_context(StorageCommitmentPushModel)
+        return ae
+
+    def _handlers(self) -> list[evt.EventHandlerType]:
+        return [
+            (evt.EVT_REQUESTED, self._check_address),
+            (evt.EVT_PDU_RECV, self._count_bytes),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_ACTION, self._commit),
+            (evt.EVT_CONN_CLOSE, self._forget),
+        ]
+
+    def _source(self, association: Association) -> CStoreSource:
+        return self._by_title[association.requestor.ae_title.strip()]
+
+    def _check_address(self, event: evt.Event) -> None:
+        """Reject whoever has the right title, but calls from elsewhere."""
+        caller = event.assoc.requestor
+        request = caller.primitive
+        title = "" if request is None else str(request.calling_ae_title).strip()
+        source = self._by_title.get(title)
+        if source is None or not source.addresses:
+            # Unknown titles are rejected by the library.
+            return
+        if caller.address not in {str(each) for each in source.addresses}:
+            _log.warning("association_rejected", source=source.name)
+            event.assoc.acse.send_reject(*CALLER_UNKNOWN)
+            event.assoc.kill()
+
+    def _count_bytes(self, event: evt.Event) -> None:
+        """Abort an association on which one object has no end."""
+        association = event.assoc
+        before = self._arriving.get(association, 0)
+        self._arriving[association] = before + int(getattr(event.pdu, "pdu_length", 0))
+        if before <= self._max_object_bytes < self._arriving[association]:
+            _log.warning("association_aborted", code=LimitExceededError.code)
+            # The library cannot abort from the thread that reads.
+            threading.Thread(target=association.abort, daemon=True).start()
+
+    def _forget(self, event: evt.Event) -> None:
+        self._arriving.pop(event.assoc, None)
+
+    def _store(self, event: evt.Event) -> Dataset:
+        self._arriving[event.assoc] = 0
+        try:
+            self._receiver.receive(event.dataset_path, source_of(self._source(event.assoc)))
+        except ThrombolensError as exc:
+            return _refusal(exc)
+        except Exception:
+            # The library answers C211H and writes nothing that could be read.
+            _log.exception("instance_crashed")
+            raise
+        return _status(SUCCESS)
+
+    def _commit(self, event: evt.Event) -> tuple[int, None]:
+        self._arriving[event.assoc] = 0
+        source = self._source(event.assoc)
+        return self._reporter.take(event, source.commitment, self._entry.ae_title), None
+
+
+def _refusal(error: ThrombolensError) -> Dataset:
+    code = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    answer = _status(code)
+    answer.ErrorComment = f"{error.code}: {error}"[:LONGEST_COMMENT]
+    return answer
+
+
+def _status(code: int) -> Dataset:
+    answer = Dataset()
+    answer.Status = code
+    return answer
+
+
+class _LateHandshake(ssl.SSLContext):
+    """Lets the thread of the association shake hands: the one that accepts must not wait."""
+
+    def wrap_socket(self, sock: Any, *_: Any, **__: Any) -> ssl.SSLSocket:  # noqa: ANN401 - as inherited
+        """Return the server's side of a socket."""
+        return super().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+
+
+def _tls_context(tls: ServerTls) -> ssl.SSLContext:
+    context = _LateHandshake(ssl.PROTOCOL_TLS_SERVER)
+    # BCP 195, which PS3.15 B.9 asks for.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(str(tls.certificate_file), str(tls.key_file))
+        if tls.ca_file is not None:
+            context.load_verify_locations(str(tls.ca_file))
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as exc:
+        raise InvalidSourcesError(
+            f"listener: tls: {tls.certificate_file}, {tls.key_file} or {tls.ca_file} cannot be "
+            f"used: {type(exc).__name__}"
+        ) from exc
+    return context
