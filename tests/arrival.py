@@ -27,7 +27,7 @@ from service.domain.job import Job, JobState, Outcome
 from service.domain.volume import Volume
 from service.settings import Settings
 from tests.api import write_model
-from tests.delivered import results
+from tests.delivered import results as small_results
 from tests.fakes import FakeClock
 from tests.processes import free_port
 from tests.strategies import dicom_axes, mr_series, rotation, uid
@@ -105,13 +105,11 @@ class CountingAnalysis:
 
     files: list[int] = field(default_factory=list)
 
-    def __call__(
-        self, upload: Path, model: str, results_: Path, progress: StageProgress
-    ) -> Outcome:
+    def __call__(self, upload: Path, model: str, results: Path, progress: StageProgress) -> Outcome:
         progress.stage("read", 0.0)
         self.files.append(len(list(upload.iterdir())))
-        content = results()
-        write_folder(results_, content)
+        content = small_results()
+        write_folder(results, content)
         return Outcome("thrombus_found", tuple(content))
 
 

@@ -189,7 +189,12 @@ class StoreScp:
             threading.Thread(target=association.abort, daemon=True).start()
 
     def _forget(self, event: evt.Event) -> None:
+        """Delete what a broken connection left half; the library would keep the file."""
         self._arriving.pop(event.assoc, None)
+        half = getattr(event.assoc.dimse.message, "_data_set_file", None)
+        if half is not None:
+            half.close()
+            Path(half.name).unlink(missing_ok=True)
 
     def _store(self, event: evt.Event) -> Dataset:
         self._arriving[event.assoc] = 0
