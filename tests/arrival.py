@@ -33,7 +33,7 @@ from tests.processes import free_port
 from tests.strategies import dicom_axes, mr_series, rotation, uid
 
 POLICY = {"series_quiet_seconds": 10, "study_quiet_seconds": 30, "deadline_seconds": 300}
-SWI = {
+SWI: dict[str, Any] = {
     "Manufacturer": "SIEMENS",
     "SeriesDescription": "SWI_Images",
     "ImageType": ["ORIGINAL", "PRIMARY", "M", "SWI"],
@@ -44,7 +44,7 @@ SWI = {
     "RepetitionTime": 28.0,
     "FlipAngle": 15.0,
 }
-FLAIR = {
+FLAIR: dict[str, Any] = {
     "SeriesDescription": "t2_tirm_tra_dark-fluid",
     "ScanningSequence": ["SE", "IR"],
     "EchoTime": 90.0,
@@ -135,7 +135,7 @@ class ArrivalWorld:
         self._write("sources", self._sources(sources, listener or {}))
         share = {"name": "share", "kind": "folder", "path": str(self.share)}
         self._write("destinations", {"destinations": [destination or share]})
-        chosen = {
+        chosen: dict[str, Any] = {
             "data_dir": folder / "data",
             "models_dir": folder / "models",
             "default_model": "net",

@@ -8,7 +8,6 @@ import logging
 import ssl
 import tempfile
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +29,12 @@ from service.adapters.source_entries import (
     SourceFile,
     source_of,
 )
+from service.adapters.store_status import SUCCESS, status_of
 from service.application.receive_instance import InstanceReceiver
-from service.domain.errors import (
-    InputError,
-    InvalidSourcesError,
-    JobDatabaseError,
-    LimitExceededError,
-    OwnOutputError,
-    StorageError,
-    ThrombolensError,
-)
+from service.domain.errors import InvalidSourcesError, LimitExceededError, ThrombolensError
 
 _log = structlog.get_logger(__name__)
 
-SUCCESS = 0x0000
-# PS3.7 C.5: the service user is not authorized to invoke the operation; and it is permanent.
-NOT_AUTHORISED = 0x0124
-# PS3.4 table B.2-1. Out of resources is what senders try again later.
-OUT_OF_RESOURCES = 0xA700
-CANNOT_UNDERSTAND = 0xC000
-# The nearest class of an error's ancestry counts.
-STATUS: Mapping[type[ThrombolensError], int] = {
-    OwnOutputError: NOT_AUTHORISED,
-    LimitExceededError: OUT_OF_RESOURCES,
-    StorageError: OUT_OF_RESOURCES,
-    JobDatabaseError: OUT_OF_RESOURCES,
-    InputError: CANNOT_UNDERSTAND,
-    ThrombolensError: OUT_OF_RESOURCES,
-}
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, calling AE title not recognized.
 CALLER_UNKNOWN = (0x01, 0x01, 0x03)
 # An Error Comment is a long string.
@@ -215,8 +192,7 @@ class StoreScp:
 
 
 def _refusal(error: ThrombolensError) -> Dataset:
-    code = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    answer = _status(code)
+    answer = _status(status_of(error))
     answer.ErrorComment = f"{error.code}: {error}"[:LONGEST_COMMENT]
     return answer
 

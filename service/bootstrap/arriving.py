@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from service.adapters.arrival_database import ArrivalDatabase
 from service.adapters.arrival_files import ArrivalFolders
 from service.adapters.arrived_header import read_identity
+from service.adapters.destination_files import read_secret
 from service.adapters.fetch_dicomweb import DicomwebArchive
 from service.adapters.job_database import JobDatabase
 from service.adapters.result_files import JobFolders
-from service.adapters.source_entries import SourceFile, StowSource
+from service.adapters.source_entries import SourceFile, StowSource, source_of
 from service.adapters.source_files import read_sources
 from service.adapters.upload_files import IncomingUpload
 from service.application.fetch_study import fetch_study
@@ -17,11 +19,23 @@ from service.application.ports import Clock, JobQueue
 from service.application.receive_instance import InstanceReceiver
 from service.application.start_studies import StudyStarter, forget_old_arrivals
 from service.bootstrap.local_study import model_name, roles_of_files, upload_limits
-from service.domain.arrival import ArrivalLimits
-from service.domain.errors import UnknownSourceError
+from service.domain.arrival import ArrivalLimits, Source
+from service.domain.errors import (
+    InvalidDestinationsError,
+    InvalidSourcesError,
+    UnknownSourceError,
+)
 from service.domain.job import Job
 from service.domain.override import SiteOverride
 from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class StowSender:
+    """Who may send by STOW-RS, and the secret that must be said, if there is one."""
+
+    source: Source
+    bearer: str | None = field(repr=False)
 
 
 class Arrivals:
@@ -65,13 +79,9 @@ class Arrivals:
             model=lambda: model_name(settings),
             roles_of=lambda paths: roles_of_files(settings, paths, overrides),
         )
-        # Opened here, so that a missing secret is told when the process starts.
+        # Secrets are read here, so that a missing one is told when the process starts.
+        self.stow = None if self.sources.stow is None else _stow_sender(self.sources.stow)
         self._archives = {entry.name: DicomwebArchive(entry) for entry in self.sources.dicomweb}
-
-    @property
-    def stow(self) -> StowSource | None:
-        """Who may send by STOW-RS."""
-        return self.sources.stow
 
     def start_due(self) -> tuple[Job, ...]:
         """Start what is complete; see ``StudyStarter.start_due``."""
@@ -107,3 +117,11 @@ class Arrivals:
                 receiver=self.receiver,
                 starter=self._starter,
             )
+
+
+def _stow_sender(entry: StowSource) -> StowSender:
+    try:
+        bearer = None if entry.bearer_file is None else read_secret(entry.bearer_file)
+    except InvalidDestinationsError as exc:
+        raise InvalidSourcesError(f"source {entry.name}: {exc}") from exc
+    return StowSender(source_of(entry), bearer)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
+from service.domain.job import Job
 from tests.arrival import FLAIR, SWI, ArrivalWorld, associated, compressed, plain, send, series
 from tests.dicom_peers import StoragePeer
 from tests.processes import free_port
@@ -231,7 +232,8 @@ def reports_of_others_start_nothing(world: ArrivalWorld) -> None:
     assert len(world.after(30)) == 1
     again = plain(structured_report_of(None, images))
     again.Manufacturer = again.ManufacturerModelName = "Somebody else"
-    again.SOPInstanceUID = again.file_meta.MediaStorageSOPInstanceUID = uid("again")
+    again.SOPInstanceUID = uid("again")
+    again.file_meta.MediaStorageSOPInstanceUID = UID(uid("again"))
     del again.ContributingEquipmentSequence
     world.send([again])
     assert world.after(1000) == ()
@@ -265,7 +267,7 @@ def no_early_start_without_the_roles(world: ArrivalWorld) -> None:
 
 def deadline_of_a_study_without_end(world: ArrivalWorld) -> None:
     instances = series("a", slices=15)
-    started = []
+    started: list[Job] = []
     for each in instances:
         world.send([each])
         started += world.after(25)

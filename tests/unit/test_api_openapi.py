@@ -10,6 +10,9 @@ from tests.api import ApiWorld
 OPERATIONS = {
     "post /segment",
     "post /classify",
+    "post /dicom-web/studies",
+    "post /dicom-web/studies/{study}",
+    "get /arrivals",
     "get /models",
     "get /jobs",
     "get /jobs/{job_id}",
@@ -105,6 +108,8 @@ def test_every_refusal_is_a_problem_with_an_example(document: dict[str, Any], na
         "ClassificationView",
         "DeliveryView",
         "DeliveryList",
+        "ArrivalView",
+        "ArrivalList",
     ],
 )
 def test_examples_of_models_are_valid(document: dict[str, Any], model: str) -> None:

@@ -12,6 +12,7 @@ from service import __version__
 from service.bootstrap.gateway import Gateway
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.entrypoints.api import (
+    arrival_routes,
     delivery_routes,
     event_routes,
     health_routes,
@@ -19,6 +20,7 @@ from service.entrypoints.api import (
     openapi,
     problems,
     result_routes,
+    stow_routes,
     study_routes,
 )
 from service.entrypoints.api.metrics import request_seconds
@@ -47,6 +49,8 @@ def create_app(gateway: Gateway) -> FastAPI:
     problems.install(app)
     for door in (
         study_routes,
+        stow_routes,
+        arrival_routes,
         job_routes,
         event_routes,
         result_routes,

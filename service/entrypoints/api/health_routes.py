@@ -52,6 +52,10 @@ def ready(gateway: GatewayOf) -> ReadyView:
 def metrics(gateway: GatewayOf) -> Response:
     """Count jobs by state, age of the oldest waiting one, stages' seconds, failures, requests."""
     return Response(
-        exposition(gateway.database.statistics(), gateway.deliveries.statistics()),
+        exposition(
+            gateway.database.statistics(),
+            gateway.deliveries.statistics(),
+            gateway.arrivals.database.statistics(),
+        ),
         media_type=CONTENT_TYPE,
     )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.domain.job import Job, JobState
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.domain.result_file import ResultFile
+from service.entrypoints.api.arrival_schemas import JobArrivalView
 
 JOB_ID = "4f0c9b1e7a5d4c0f8a3b2d1e6f7a8b9c"
 MOMENT = "2026-11-22T18:00:00Z"
@@ -29,6 +30,7 @@ JOB_EXAMPLE: dict[str, Any] = {
         "stages": [{"attempt": 1, "stage": "READ", "started_at": MOMENT, "seconds": 1.2}],
     },
     "transitions": [{"before": None, "after": "QUEUED", "at": MOMENT, "reason": "received"}],
+    "arrival": None,
     "links": {
         "self": f"/jobs/{JOB_ID}",
         "events": f"/jobs/{JOB_ID}/events",
@@ -90,6 +92,9 @@ class JobView(BaseModel):
     finished_at: datetime | None
     timings: TimingsView
     transitions: list[TransitionView]
+    arrival: JobArrivalView | None = Field(
+        description="How the study arrived; null if it was sent as one upload."
+    )
     links: dict[str, str] = Field(description="Where to find the job, its events and results.")
     research_use_notice: str = RESEARCH_USE_NOTICE
 
@@ -114,6 +119,7 @@ class JobView(BaseModel):
                 TransitionView.model_validate(step, from_attributes=True)
                 for step in job.transitions
             ],
+            arrival=JobArrivalView.of(job.arrival) if job.arrival else None,
             links=_links(job),
         )
 

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: jobs and deliveries from the database, requests of this process."""
+"""Metrics for Prometheus: sums over the database, and the requests of this process."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,8 +12,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from service.adapters.arrival_database import ArrivalStatistics
 from service.adapters.delivery_database import DeliveryStatistics
 from service.adapters.job_database import JobStatistics
+from service.entrypoints.api.arrival_metrics import ArrivalCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -105,10 +107,13 @@ class DeliveryCollector(Collector):
         yield oldest
 
 
-def exposition(statistics: JobStatistics, deliveries: DeliveryStatistics) -> bytes:
+def exposition(
+    statistics: JobStatistics, deliveries: DeliveryStatistics, arrivals: ArrivalStatistics
+) -> bytes:
     """Return all metrics in the text format of Prometheus."""
     now = datetime.now(UTC)
     registry = CollectorRegistry()
     registry.register(JobCollector(statistics, now))
     registry.register(DeliveryCollector(deliveries, now))
+    registry.register(ArrivalCollector(arrivals))
     return generate_latest(registry) + generate_latest(_process)

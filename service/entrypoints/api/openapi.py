@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from service.entrypoints.api.arrival_schemas import ArrivalList, ArrivalView
 from service.entrypoints.api.delivery_schemas import DeliveryList, DeliveryView
 from service.entrypoints.api.health_schemas import ReadyView
 from service.entrypoints.api.job_schemas import JobList, JobView
@@ -12,6 +13,8 @@ from service.entrypoints.api.study_schemas import ClassificationView, ModelList
 
 FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError")
 MODELS = (
+    ArrivalList,
+    ArrivalView,
     ClassificationView,
     DeliveryList,
     DeliveryView,

@@ -22,6 +22,9 @@ STATUS: dict[type[errors.ThrombolensError], int] = {
     errors.MalformedUploadError: 400,
     errors.LimitExceededError: 413,
     errors.UnknownModelError: 422,
+    errors.UnknownSourceError: 404,
+    errors.StudyNotFoundError: 404,
+    errors.SourceError: 502,
     errors.InputError: 422,
     errors.UnknownJobError: 404,
     errors.UnknownDeliveryError: 404,
@@ -34,12 +37,15 @@ STATUS: dict[type[errors.ThrombolensError], int] = {
 
 EXAMPLES: dict[int, tuple[str, str, str]] = {
     400: ("MALFORMED_UPLOAD", "the body ends before its last boundary", "sender of the study"),
+    401: ("UNAUTHORIZED", "a bearer token is needed", CALLER),
     404: ("UNKNOWN_JOB", "there is no job '4f0c'", CALLER),
     405: ("METHOD_NOT_ALLOWED", "Method Not Allowed", CALLER),
     409: ("ILLEGAL_TRANSITION", "job 4f0c is SUCCEEDED, it cannot be CANCELLING", CALLER),
     413: ("LIMIT_EXCEEDED", "more than 2147483648 bytes were sent", "sender of the study"),
+    415: ("UNSUPPORTED_MEDIA_TYPE", "send multipart/related", CALLER),
     422: ("UNKNOWN_MODEL", "no model 'x'; installed: ...", errors.UnknownModelError.fixed_by),
     500: ("INTERNAL_ERROR", "something went wrong inside", "developers of Thrombolens"),
+    502: ("SOURCE_FAILED", "QIDO-RS answered HTTP 500", errors.SourceError.fixed_by),
     503: ("NO_WORKER", "no worker answered within 5 s", "operator of the service"),
     507: ("STORAGE_FAILED", "the disk did not take the upload", "operator of the service"),
 }

@@ -1,15 +1,18 @@
 """Doors for studies: segment, classify; and the models there are."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.bootstrap.gateway import Gateway
+from service.domain.job import Job
+from service.entrypoints.api.fetch_requests import is_json, receive_fetch_request
 from service.entrypoints.api.job_schemas import JOB_ID, JobView
 from service.entrypoints.api.problems import documented
+from service.entrypoints.api.study_bodies import MODEL_PARAMETER, SEGMENT_BODY, UPLOAD_BODY
 from service.entrypoints.api.study_schemas import ClassificationView, ModelList, ModelView
-from service.entrypoints.api.uploads import SINGLE_FILE, receive_upload
+from service.entrypoints.api.uploads import receive_upload
 
 router = APIRouter(tags=["studies"])
 
@@ -21,44 +24,6 @@ def gateway_of(request: Request) -> Gateway:
 
 
 GatewayOf = Annotated[Gateway, Depends(gateway_of)]
-
-_FILE = {"type": "string", "format": "binary"}
-UPLOAD_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "One zip, or any number of DICOM files, in fields of any name. "
-        "Or one zip or DICOM file as the whole body, the model then as a query parameter.",
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "files": {"type": "array", "items": _FILE},
-                        "model": {
-                            "type": "string",
-                            "description": "A model's name, or name:version.",
-                        },
-                    },
-                    "required": ["files"],
-                },
-                "example": {"files": ["study.zip"], "model": "upattllstm-thrombus"},
-            },
-            **{media_type: {"schema": _FILE} for media_type in SINGLE_FILE},
-        },
-    }
-}
-MODEL_PARAMETER: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": "model",
-            "in": "query",
-            "required": False,
-            "description": "A model's name, or name:version, where the body is one file.",
-            "schema": {"type": "string"},
-            "example": "upattllstm-thrombus",
-        }
-    ]
-}
 
 
 @router.post(
@@ -75,18 +40,34 @@ MODEL_PARAMETER: dict[str, Any] = {
                 }
             }
         },
-        **documented(400, 413, 422, 503, 507),
+        **documented(400, 404, 413, 422, 502, 503, 507),
     },
-    openapi_extra=UPLOAD_BODY | MODEL_PARAMETER,
+    openapi_extra=SEGMENT_BODY | MODEL_PARAMETER,
 )
 async def segment(request: Request, response: Response, gateway: GatewayOf) -> JobView:
-    """Take one MR study, queue it, and answer at once with the job that will analyse it."""
+    """Take one MR study, queue it, and answer at once with the job that will analyse it.
+
+    A study that is to be fetched is fetched before the answer. If all of it came before and was
+    analysed, or will be, the answer is that job.
+    """
+    receive = _fetched if is_json(request) else _uploaded
+    job = await receive(request, gateway)
+    response.headers["Location"] = f"/jobs/{job.job_id}"
+    return JobView.of(job)
+
+
+async def _uploaded(request: Request, gateway: Gateway) -> Job:
     with gateway.incoming() as incoming:
         wanted = await receive_upload(request, incoming)
         model = await run_in_threadpool(gateway.model_name, wanted)
-        job = await run_in_threadpool(gateway.receive, incoming.folder, model)
-    response.headers["Location"] = f"/jobs/{job.job_id}"
-    return JobView.of(job)
+        return await run_in_threadpool(gateway.receive, incoming.folder, model)
+
+
+async def _fetched(request: Request, gateway: Gateway) -> Job:
+    wanted = await receive_fetch_request(request)
+    return await run_in_threadpool(
+        gateway.arrivals.fetch, wanted.dicomweb, wanted.study_instance_uid
+    )
 
 
 @router.post(

@@ -44,13 +44,13 @@ async def receive_upload(request: Request, incoming: IncomingUpload) -> str | No
         feed, finish = incoming.write, _nothing
     else:
         raise MalformedUploadError(f"send {MULTIPART}, or one file as {' or '.join(SINGLE_FILE)}")
-    await _stream(request, feed, incoming.max_bytes)
+    await stream_body(request, feed, incoming.max_bytes)
     finish()
     await run_in_threadpool(incoming.finish)
     return form.model or request.query_params.get("model")
 
 
-async def _stream(request: Request, feed: Feed, limit: int) -> None:
+async def stream_body(request: Request, feed: Feed, limit: int) -> None:
     """Pass the body on; refuse a body that is too large before reading it, if it says so.
 
     Every byte counts, form fields and headers of parts too. Writing to a slow disk holds up this

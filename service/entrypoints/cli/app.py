@@ -14,13 +14,13 @@ from service.bootstrap.local_study import (
     opened_study,
     site_overrides,
 )
-from service.bootstrap.processes import run_api, run_deliverer, run_listener, run_worker
-from service.bootstrap.processes import serve as serve_both
 from service.domain.report import RESEARCH_USE_NOTICE
 from service.domain.result_file import ResultFile
+from service.entrypoints.cli.arrival_commands import arrivals
 from service.entrypoints.cli.delivery_commands import deliveries
 from service.entrypoints.cli.demo import run_demo
 from service.entrypoints.cli.plugins import add_plugins
+from service.entrypoints.cli.process_commands import add_processes
 from service.entrypoints.cli.views import StageBar, show_classification, show_findings
 from service.entrypoints.errors_told import errors_told
 from service.settings import Settings
@@ -34,6 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(deliveries, name="deliveries")
+app.command()(arrivals)
+add_processes(app)
 _out = Console()
 _err = Console(stderr=True)
 
@@ -100,41 +102,6 @@ def classify(
 def rules() -> None:
     """Print the rules of sequence detection as a table in Markdown."""
     typer.echo(rule_table())
-
-
-@app.command()
-def serve() -> None:
-    """Run API, worker, deliveries and listener together; all data in one folder."""
-    with errors_told():
-        raise typer.Exit(serve_both(Settings.load()))
-
-
-@app.command()
-def api() -> None:
-    """Run the API alone; workers are processes of their own."""
-    with errors_told():
-        run_api(Settings.load())
-
-
-@app.command()
-def worker() -> None:
-    """Run one worker; start as many as there are GPUs or spare cores."""
-    with errors_told():
-        run_worker(Settings.load())
-
-
-@app.command()
-def deliver() -> None:
-    """Deliver results to the destinations in the settings; `serve` does so as well."""
-    with errors_told():
-        run_deliverer(Settings.load())
-
-
-@app.command()
-def listener() -> None:
-    """Take studies from the sources in the settings; `serve` does so as well."""
-    with errors_told():
-        run_listener(Settings.load())
 
 
 @app.command()
