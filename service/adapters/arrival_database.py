@@ -87,7 +87,7 @@ class ArrivalDatabase:
         query = sa.select(_came.sop_instance_uid, _came.sop_class_uid)
         with reading(self._engine) as connection:
             found = connection.execute(query.where(_came.sop_instance_uid.in_(sop_instance_uids)))
-            return dict(found.tuples().all())
+            return {row.sop_instance_uid: row.sop_class_uid for row in found}
 
     def record(
         self, instance: ArrivedInstance, source: Source, limits: ArrivalLimits, now: datetime

@@ -187,8 +187,12 @@ class StoreScp:
 
     def _commit(self, event: evt.Event) -> tuple[int, None]:
         self._arriving[event.assoc] = 0
-        source = self._source(event.assoc)
-        return self._reporter.take(event, source.commitment, self._entry.ae_title), None
+        peer = self._source(event.assoc).commitment
+        try:
+            return self._reporter.take(event, peer, self._entry.ae_title), None
+        except Exception:
+            _log.exception("commitment_crashed")
+            raise
 
 
 def _refusal(error: ThrombolensError) -> Dataset:

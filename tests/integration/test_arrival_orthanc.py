@@ -22,7 +22,8 @@ POLICY = {"series_quiet_seconds": 1, "study_quiet_seconds": 3, "deadline_seconds
 # The whole study again with every change to it, our own results too: as rules in hospitals do.
 ROUTING = """
 function OnStableStudy(studyId, tags, metadata)
-  SendToModality(studyId, 'thrombolens')
+  RestApiPost('/modalities/thrombolens/store',
+    '{"Resources": ["' .. studyId .. '"], "Synchronous": false}')
 end
 """
 
@@ -75,7 +76,7 @@ def configured(
         "url": f"http://127.0.0.1:{web}/dicom-web",
         "confirm": "qido",
     }
-    content = {
+    content: dict[str, dict[str, Any]] = {
         "sources": {"listener": place, "sources": sources},
         "destinations": {"destinations": [destination]},
     }
