@@ -80,7 +80,7 @@ class Asker:
             str(i.ReferencedSOPInstanceUID): int(i.FailureReason)
             for i in report.get("FailedSOPSequence", [])
         }
-        self.reports.put((int(event.event_type), held, failed))
+        self.reports.put((event.event_type or 0, held, failed))
         return 0x0000, None
 
     @property
