@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -21,39 +20,9 @@ from service.domain.delivery import Answer, Delivery, ObjectState, deliveries_of
 from service.domain.destination import Destination, ObjectKind
 from service.domain.errors import JobDatabaseError, LeaseLostError, UnknownDeliveryError
 from service.domain.job import Failure, Job, JobState, Lease, Outcome
-from tests.processes import postgres_server
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 JOB = "a" * 32
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a PostgreSQL server; give the address of its maintenance database."""
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Give the address of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'jobs.sqlite3'}"
-    maintenance: str = request.getfixturevalue("postgres")
-    engine = sa.create_engine(maintenance, isolation_level="AUTOCOMMIT")
-    name = f"jobs_{abs(hash(request.node.name)) % 10**8}"
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return sa.make_url(maintenance).set(database=name).render_as_string(hide_password=False)
-
-
-@pytest.fixture
-def database(address: str) -> Iterator[JobDatabase]:
-    database = JobDatabase(address)
-    database.upgrade()
-    yield database
-    database.close()
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(
