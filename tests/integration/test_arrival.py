@@ -14,7 +14,6 @@ from tests.strategies import enhanced_mr, mr_series, uid
 
 OK = 0x0000
 OWN_OUTPUT = 0x0124
-OUT_OF_RESOURCES = 0xA700
 
 Scenario = Callable[[ArrivalWorld], None]
 

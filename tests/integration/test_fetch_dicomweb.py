@@ -1,0 +1,139 @@
+"""Fetching from archives that do not do what they should."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from fastapi import Response
+from pydicom.dataset import Dataset
+
+from tests.api import ApiWorld
+from tests.arrival import PATIENT, series
+from tests.http_peers import HttpServer, Received
+from tests.processes import free_port
+from tests.strategies import uid
+
+STUDY = uid("study", "a")
+RELATED = 'multipart/related; type="application/dicom"; boundary=limit'
+
+
+def listed(instances: list[Dataset], *keywords: str) -> Response:
+    items = [json.loads(each.to_json()) for each in instances]
+    kept = [{tag: item[tag] for tag in keywords if tag in item} for item in items]
+    return Response(json.dumps(kept), media_type="application/dicom+json")
+
+
+def parts(instances: list[Dataset]) -> bytes:
+    body = b""
+    for each in instances:
+        buffer = BytesIO()
+        each.save_as(buffer, enforce_file_format=True)
+        body += b"--limit\r\nContent-Type: application/dicom\r\n\r\n" + buffer.getvalue() + b"\r\n"
+    return body + b"--limit--\r\n"
+
+
+class Archive:
+    """Answers like an archive with one series; ``spoil`` may answer otherwise."""
+
+    def __init__(self, spoil: Callable[[Received], Response | None] = lambda _: None) -> None:
+        self.instances = series("a")
+        self.spoil = spoil
+
+    def __call__(self, request: Received) -> Response:
+        spoilt = self.spoil(request)
+        if spoilt is not None:
+            return spoilt
+        if not request.path.startswith(f"/studies/{STUDY}/series"):
+            return Response(status_code=404)
+        if request.path.endswith("/series"):
+            return listed(self.instances[:1], "0020000E", "00080060")
+        if request.path.endswith("/instances"):
+            return listed(self.instances, "00080018")
+        return Response(parts(self.instances), media_type=RELATED)
+
+
+@contextmanager
+def fetching(folder: Path, url: str) -> Iterator[ApiWorld]:
+    entry = {"name": "archive", "kind": "dicomweb", "url": url, "timeout_seconds": 2}
+    path = folder / "sources.yaml"
+    path.write_text(yaml.safe_dump({"version": 1, "sources": [entry]}))
+    with ApiWorld(folder, sources=path, arrival_reserve_bytes=0) as world:
+        yield world
+
+
+def ask(world: ApiWorld, study: str = STUDY) -> httpx.Response:
+    return world.client.post("/segment", json={"dicomweb": "archive", "study_instance_uid": study})
+
+
+def when(path: str, answer: Response) -> Callable[[Received], Response | None]:
+    return lambda request: answer if request.path.endswith(path) else None
+
+
+def wado(request: Received) -> bool:
+    return "multipart" in request.headers.get("accept", "")
+
+
+SPOILS: dict[str, Callable[[Received], Response | None]] = {
+    "no-list": when("/series", Response(status_code=500)),
+    "no-json": when("/series", Response("<html/>", media_type="text/html")),
+    "no-instances-listed": when("/instances", Response(status_code=503)),
+    "wado-refuses": lambda r: Response(status_code=406) if wado(r) else None,
+    "no-multipart": lambda r: Response(b"DICM") if wado(r) else None,
+    "cut-off": lambda r: Response(parts(series("a"))[:-9], media_type=RELATED) if wado(r) else None,
+    "too-few": lambda r: Response(parts(series("a")[:4]), media_type=RELATED) if wado(r) else None,
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=list(SPOILS))
+def test_an_archive_that_fails_is_told_and_starts_nothing(
+    tmp_path: Path, spoil: Callable[[Received], Response | None]
+) -> None:
+    with (
+        HttpServer(Archive(spoil)).serving() as url,
+        fetching(tmp_path, url) as world,
+    ):
+        answer = ask(world)
+        assert (answer.status_code, answer.json()["code"]) == (502, "SOURCE_FAILED")
+        assert answer.json()["fixed_by"] == "operator of the source"
+        assert PATIENT.split("^")[0] not in answer.text
+        assert world.client.get("/jobs").json()["jobs"] == []
+        assert world.left_over() == []
+
+
+def test_what_came_before_the_failure_is_kept_and_the_rest_fetched(tmp_path: Path) -> None:
+    archive = Archive(SPOILS["too-few"])
+    server = HttpServer(archive)
+    with server.serving() as url, fetching(tmp_path, url) as world:
+        assert ask(world).status_code == 502
+        archive.spoil = lambda _: None
+        job = ask(world).json()
+        assert job["arrival"]["instances"] == 6
+        assert job["arrival"]["reason"] == "fetched"
+        before = len(server.received)
+        assert ask(world).json()["job_id"] == job["job_id"]
+        assert not any(wado(each) for each in server.received[before:])
+
+
+def test_a_job_that_was_cancelled_is_made_anew_when_asked_for(tmp_path: Path) -> None:
+    with HttpServer(Archive()).serving() as url, fetching(tmp_path, url) as world:
+        first = ask(world).json()["job_id"]
+        assert world.client.delete(f"/jobs/{first}").status_code == 202
+        second = ask(world).json()
+        assert second["job_id"] != first
+        assert (second["arrival"]["supersedes"], second["arrival"]["round"]) == (first, 2)
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with fetching(tmp_path, f"http://127.0.0.1:{free_port()}") as world:
+        assert (ask(world).status_code, ask(world).json()["code"]) == (502, "SOURCE_FAILED")
+
+
+def test_a_study_that_the_archive_does_not_have(tmp_path: Path) -> None:
+    with HttpServer(Archive()).serving() as url, fetching(tmp_path, url) as world:
+        answer = ask(world, "1.2.3")
+        assert (answer.status_code, answer.json()["code"]) == (404, "STUDY_NOT_FOUND")
