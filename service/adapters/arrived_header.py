@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom.config import disable_value_validation
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
 )
 
@@ -55,29 +54,21 @@ def read_identity(path: Path) -> ArrivedInstance:
 
 
 def _read_start(stream: BinaryIO) -> Dataset:
-    start = read_partial(stream, _is_behind_meta)
-    syntax = start.file_meta.get("TransferSyntaxUID")
-    if syntax != DeflatedExplicitVRLittleEndian:
-        stream.seek(0)
-        return read_partial(stream, _is_behind)
-    # The data set is deflated as a whole (PS3.5 A.5): only its beginning is inflated.
     stream.seek(_PREFIX_END)
     meta = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=_not_meta)
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        stream.seek(0)
+        return read_partial(stream, _is_behind)
+    # The data set is deflated as a whole (PS3.5 A.5). The library would inflate all of it; its
+    # beginning is enough.
     inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(), _MOST_INFLATED)
-    found = read_dataset(
+    return read_dataset(
         BytesIO(inflated), is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind
     )
-    found.file_meta = FileMetaDataset()
-    found.file_meta.TransferSyntaxUID = meta.get("TransferSyntaxUID", ExplicitVRLittleEndian)
-    return found
 
 
 def _is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag > _LAST
-
-
-def _is_behind_meta(_tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return True
 
 
 def _not_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:

@@ -74,7 +74,8 @@ class StudyStarter:
         collecting = self.arrivals.collecting()
         known = {arrival.study_instance_uid for arrival in collecting}
         for study in self._looked.keys() - known:
-            del self._looked[study]
+            # Another thread of this process may look after the same.
+            self._looked.pop(study, None)
         found = (self._try(arrival) for arrival in collecting)
         return tuple(job for job in found if job is not None)
 

@@ -101,12 +101,15 @@ def classify_folder(
 def roles_of_files(
     settings: Settings, paths: Sequence[Path], overrides: Sequence[SiteOverride]
 ) -> frozenset[Role]:
-    """Return the roles that instances of one study fill by their headers; unreadable ones none."""
+    """Return the roles that instances of one study fill by their headers; unreadable ones none.
+
+    Files may be deleted meanwhile, with the study.
+    """
     found = []
     for path in paths:
         try:
             instance = read_instance(path, max_bytes=settings.max_file_bytes, headers_only=True)
-        except InputError:
+        except (InputError, OSError):
             continue
         if instance is not None:
             found.append(instance)

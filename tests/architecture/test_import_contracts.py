@@ -18,11 +18,13 @@ VIOLATIONS = [
     ("training above service", "service/stages/resample.py", "import training"),
     ("training uses only the shared stages", "training/planted.py", "import service.settings"),
     ("doors are independent", "service/entrypoints/worker.py", "import service.entrypoints.cli"),
+    ("doors are independent", "service/entrypoints/listener.py", "import service.entrypoints.api"),
     ("pure core", "service/application/analyse_study.py", "import pydantic"),
     ("pure core", "service/stages/write_report.py", "import onnxruntime"),
     ("array core", "service/stages/preprocess.py", "import pydicom"),
     ("no torch in the service", "service/adapters/model_files.py", "import torch"),
     ("light gateway", "service/bootstrap/gateway.py", "import service.adapters.onnx_predictor"),
+    ("light gateway", "service/entrypoints/listener.py", "import service.bootstrap.analysis"),
     ("no cycles", "service/domain/errors.py", "import service.stages.resample"),
 ]
 

@@ -67,6 +67,8 @@ def _service(settings: Settings, data: Path) -> Iterator[httpx.Client]:
             # Whatever this machine serves besides: the demo must never take its jobs.
             "broker_url": None,
             "database_url": None,
+            "destinations": None,
+            "sources": None,
             "retention_days": None,
         }
     )
