@@ -1,4 +1,4 @@
-"""A study goes in, and its results stand in a real archive afterwards: Orthanc, asked by QIDO-RS."""
+"""A study goes in and its results stand in a real archive: Orthanc, asked by QIDO-RS."""
 
 from collections.abc import Iterator
 from pathlib import Path
