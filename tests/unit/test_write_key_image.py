@@ -51,6 +51,14 @@ def test_it_belongs_to_the_study_and_claims_no_scale_or_direction() -> None:
     assert "RESEARCH USE ONLY" in written.SeriesDescription
 
 
+@pytest.mark.parametrize(("values", "empty"), [({"BodyPartExamined": "BRAIN"}, False), ({}, True)])
+def test_side_is_left_open_only_of_an_unknown_body_part(
+    values: dict[str, str], empty: bool
+) -> None:
+    series = mr_series(IMAGE, **values)
+    assert ("Laterality" in write_key_image(picture(), series, IDENTITY)) == empty
+
+
 def test_same_input_gives_the_same_bytes() -> None:
     png = picture()
     assert encode(key_image(png)) == encode(key_image(png))
