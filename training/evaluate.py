@@ -60,6 +60,7 @@ from training.dataset import PARTIAL, PreparedCase, load
 from training.evaluation_report import write_report
 from training.froc import froc
 from training.intervals import mean_interval
+from training.memory import keep_freed_memory
 from training.metrics import LABELS, CaseResult, Subject, ignore_library_warnings, measure
 from training.subsets import all_subsets, choose_cases, tabulate
 from training.summary import breakdown, limits, summarise
@@ -281,6 +282,7 @@ def main(
 ) -> None:
     """Measure a model and write evaluation.json, evaluation.md and plots."""
     ignore_library_warnings()
+    keep_freed_memory()
     spec = read_spec(model)
     # One thread a case: cores are used better than by all of them on one case after another.
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=1)

@@ -26,9 +26,9 @@ from training.evaluate import (
     sources_of,
     write,
 )
+from training.memory import keep_freed_memory
 from training.metrics import ignore_library_warnings
 from training.network import UpAttLLSTM
-from training.simulate.memory import keep_freed_memory
 from training.torch_predictor import TorchPredictor
 from training.train import CHECKPOINT
 from training.weights import averaged_network

@@ -1,4 +1,4 @@
-"""What a process that simulates many cases asks of the C library.
+"""What a process that simulates or measures many cases asks of the C library.
 
 A case takes and frees the same few hundred megabytes many times over; getting them anew from the
 system, page by page, takes a third of its time. With another C library than GNU's nothing is
