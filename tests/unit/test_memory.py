@@ -11,7 +11,7 @@ import resource
 from pathlib import Path
 
 import numpy as np
-from training.simulate import memory
+from training import memory
 
 def held():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
