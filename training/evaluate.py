@@ -56,7 +56,7 @@ from service.domain.volume import Volume
 from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Predictor, run_model
 from training.calibration import Bins, case_reliability, rank_correlation
-from training.dataset import PARTIAL, PreparedCase, load
+from training.dataset import PreparedCase, case_folders, load
 from training.evaluation_report import write_report
 from training.froc import froc
 from training.intervals import mean_interval
@@ -93,11 +93,7 @@ def sources_of(cohort: Path) -> list[Source]:
     EvaluationError
         If there are none.
     """
-    folders = [
-        folder
-        for folder in sorted(cohort.iterdir())
-        if folder.suffix != PARTIAL and (folder / "case.json").exists()
-    ]
+    folders = case_folders(cohort)
     if not folders:
         raise EvaluationError(f"{cohort} holds no complete case")
     return [Source(cohort.name, partial(load, folder)) for folder in folders]
