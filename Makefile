@@ -34,14 +34,17 @@ $(VENV)/.development: $(VENV)/.service
 demo: $(VENV)/.service
 	$(BIN)/thrombolens demo --study examples/demo-study.zip --out demo-output
 
+# Files of tests on several cores, four at most: a simulated case takes some gigabytes.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
 test: $(VENV)/.development
 	@$(BIN)/python -m tests.tools
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Part of `test`: with the servers, viewers and validators of others.
 test-integration: $(VENV)/.development
 	@$(BIN)/python -m tests.tools
-	$(BIN)/python -m pytest tests/integration
+	$(PYTEST) tests/integration
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .

@@ -30,10 +30,10 @@ from benchmarks.simulator_measures import (
 )
 from benchmarks.simulator_table import PLANAR, VOLUMETRIC, Row, markdown, table
 from service.domain.geometry import Geometry
+from training.memory import keep_freed_memory
 from training.simulate.case import is_visible
 from training.simulate.examination import draw_examination
 from training.simulate.examine import Options, find_heads
-from training.simulate.memory import keep_freed_memory
 from training.simulate.painting import paint
 from training.simulate.patient import Patient, draw_patient
 from training.simulate.site import Composition, Site, load_sites

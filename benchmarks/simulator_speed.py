@@ -11,9 +11,9 @@ from typing import Annotated
 
 import typer
 
+from training.memory import give_back_freed, keep_freed_memory
 from training.simulate.anatomy import load_mni
 from training.simulate.examine import Options, simulate_case
-from training.simulate.memory import give_back_freed, keep_freed_memory
 from training.simulate.site import load_sites
 
 

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.domain.errors import ConfigurationError
 from service.domain.report import ReportTitle
+from service.domain.segmentation_form import SegmentationForm
 
 PREFIX = "THROMBOLENS_"
 MIB = 1024 * 1024
@@ -61,6 +62,13 @@ class Settings(BaseSettings):
         ReportTitle.DIAGNOSTIC_IMAGING_REPORT,
         description="Title of the structured report: diagnostic_imaging_report, which OHIF shows "
         "as text, or imaging_measurement_report, the one of TID 1500, on which OHIF fails.",
+    )
+
+    segmentation_form: SegmentationForm = Field(
+        SegmentationForm.BINARY,
+        description="Form of the segmentation: binary, which all viewers tried can read, "
+        "binary_per_frame, which names the segment in every frame even where there is one, or "
+        "labelmap, which OHIF draws in wrong colours and older programs do not know.",
     )
 
     key_image: bool = Field(

@@ -60,3 +60,10 @@ class FakeAnalysis:
         self._between()
         progress.stage("write", 0.9)
         return Outcome("no_thrombus_found", ("report.json",))
+
+
+class Silent:
+    """A progress that nobody watches."""
+
+    def stage(self, stage: str, fraction: float) -> None:
+        """Take note of nothing."""

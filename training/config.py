@@ -78,6 +78,28 @@ class DropoutConfig:
 
 
 @dataclass(frozen=True)
+class AimConfig:
+    """Where the slabs of a case are cut; the rest of them anywhere.
+
+    Attributes
+    ----------
+    clots : float
+        Share of the slabs that are cut around the clot, in cases that have one.
+    mimics : float
+        Share that is cut around what another network took for a clot, in cases with any.
+    """
+
+    __pydantic_config__ = STRICT
+
+    clots: Annotated[float, Field(ge=0, le=1)] = 0.7
+    mimics: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.clots + self.mimics > 1:
+            raise ValueError(f"shares {self.clots:g} and {self.mimics:g} are more than all slabs")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run.
 
@@ -105,6 +127,10 @@ class TrainConfig:
         Of torch, and of what draws the slabs beside it.
     bfloat16 : bool
         Whether convolutions are computed in bfloat16.
+    aim : AimConfig
+        Where slabs are cut.
+    mimics : Path, optional
+        What ``training.find_mimics`` wrote about this cohort, for ``aim``.
     initial : Path, optional
         weights.pt of a released model to start from, instead of drawn weights; for training on.
     expected : mapping
@@ -130,8 +156,14 @@ class TrainConfig:
     bfloat16: bool = True
     dropout: DropoutConfig = field(default_factory=DropoutConfig)
     network: AnyNetworkConfig = field(default_factory=NetworkConfig)
+    aim: AimConfig = field(default_factory=AimConfig)
+    mimics: Path | None = None
     initial: Path | None = None
     expected: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.mimics is None) != (self.aim.mimics == 0):
+            raise ValueError("mimics and aim.mimics need each other")
 
     @classmethod
     def read(cls, path: Path) -> Self:

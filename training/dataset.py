@@ -5,8 +5,8 @@ map, so that a slab costs only its own bytes.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,17 @@ from service.domain.model_spec import InputSpec
 from service.stages.align_volumes import choose_reference
 from service.stages.preprocess import NetworkInput, preprocess
 from service.stages.resample import resample_linear
+from training.cohort_errors import CohortError
+from training.config import AimConfig
 from training.simulate.case import Case
 
 Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int64]
 
-# Share of the slabs that are centred near the clot, in cases that have one.
-CENTRED_SHARE = 0.7
-# How far from the clot's centre such a slab may be, as a share of its size.
+# How far from its centre what a slab is cut around may be, as a share of the slab's size.
 JITTER = 0.3
+AIM = AimConfig()
 # Ending of the name of a case that is still being written.
 PARTIAL = ".partial"
 
@@ -43,12 +45,15 @@ class PreparedCase:
         Training label and true clot.
     parameters : mapping
         Seed, site and everything else that was drawn.
+    mimics : int array (n, 3)
+        Voxels, as (slice, row, column), of what a network took for a clot; none unless given.
     """
 
     network_input: NetworkInput
     target: Mask
     lumen: Mask
     parameters: Mapping[str, Any]
+    mimics: Indices = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
 
 def prepare(case: Case, spec: InputSpec) -> PreparedCase:
@@ -102,8 +107,30 @@ def load(folder: Path) -> PreparedCase:
 
 def load_cohort(folder: Path) -> list[PreparedCase]:
     """Read all complete cases of a cohort, in the order of their names."""
+    return [load(path) for path in case_folders(folder)]
+
+
+def case_folders(folder: Path) -> list[Path]:
+    """Return the folders of a cohort's complete cases, sorted."""
     complete = (path for path in sorted(folder.iterdir()) if path.suffix != PARTIAL)
-    return [load(path) for path in complete if (path / "case.json").exists()]
+    return [path for path in complete if (path / "case.json").exists()]
+
+
+def read_mimics(file: Path, names: Sequence[str]) -> dict[str, Indices]:
+    """Read the mimics of the cases of a cohort, (n, 3) each.
+
+    Raises
+    ------
+    CohortError
+        If the file cannot be read or says nothing about a case.
+    """
+    try:
+        content = json.loads(file.read_text())
+        return {name: np.array(content[name], np.int64).reshape(-1, 3) for name in names}
+    except (OSError, ValueError, TypeError) as exc:
+        raise CohortError(f"{file} cannot be read: {exc}") from exc
+    except KeyError as exc:
+        raise CohortError(f"{file} says nothing about case {exc}: find the mimics anew") from exc
 
 
 def _geometry_to_json(geometry: Geometry) -> dict[str, Any]:
@@ -132,14 +159,22 @@ class Slab:
     target: Float32
 
 
+def _aimed_at(case: PreparedCase, aim: AimConfig, chance: float) -> Indices:
+    """Return the voxels of which one is to be in the slab; none if it may lie anywhere."""
+    if chance < aim.clots:
+        return np.argwhere(case.target)
+    return case.mimics if chance < aim.clots + aim.mimics else case.mimics[:0]
+
+
 def draw_slab(
     case: PreparedCase,
     size: tuple[int, int, int],
     rng: np.random.Generator,
     *,
     neighbours: int = 0,
+    aim: AimConfig = AIM,
 ) -> Slab:
-    """Cut a slab of ``size`` (slice, row, column), mostly around the clot.
+    """Cut a slab of ``size`` (slice, row, column) around a clot, a mimic, or anywhere.
 
     Where the case is smaller than the slab, zeros are added behind it; beyond the ends of the case,
     the slices beside the slab are zeros.
@@ -147,8 +182,8 @@ def draw_slab(
     shape = np.array(case.target.shape)
     room = np.maximum(shape - size, 0)
     start = rng.integers(0, room + 1)
-    if rng.random() < CENTRED_SHARE and case.target.any():
-        inside = np.argwhere(case.target)
+    inside = _aimed_at(case, aim, float(rng.random()))
+    if len(inside):
         centre = inside[rng.integers(len(inside))] + rng.uniform(-JITTER, JITTER, 3) * size
         start = np.clip(np.rint(centre - np.array(size) / 2), 0, room).astype(int)
     window = tuple(slice(int(low), int(low) + n) for low, n in zip(start, size, strict=True))

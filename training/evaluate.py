@@ -56,10 +56,11 @@ from service.domain.volume import Volume
 from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Predictor, run_model
 from training.calibration import Bins, case_reliability, rank_correlation
-from training.dataset import PARTIAL, PreparedCase, load
+from training.dataset import PreparedCase, case_folders, load
 from training.evaluation_report import write_report
 from training.froc import froc
 from training.intervals import mean_interval
+from training.memory import keep_freed_memory
 from training.metrics import LABELS, CaseResult, Subject, ignore_library_warnings, measure
 from training.subsets import all_subsets, choose_cases, tabulate
 from training.summary import breakdown, limits, summarise
@@ -92,11 +93,7 @@ def sources_of(cohort: Path) -> list[Source]:
     EvaluationError
         If there are none.
     """
-    folders = [
-        folder
-        for folder in sorted(cohort.iterdir())
-        if folder.suffix != PARTIAL and (folder / "case.json").exists()
-    ]
+    folders = case_folders(cohort)
     if not folders:
         raise EvaluationError(f"{cohort} holds no complete case")
     return [Source(cohort.name, partial(load, folder)) for folder in folders]
@@ -281,6 +278,7 @@ def main(
 ) -> None:
     """Measure a model and write evaluation.json, evaluation.md and plots."""
     ignore_library_warnings()
+    keep_freed_memory()
     spec = read_spec(model)
     # One thread a case: cores are used better than by all of them on one case after another.
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=1)

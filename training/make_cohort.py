@@ -18,9 +18,9 @@ from rich.progress import track
 from service.domain.errors import InputError
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
+from training.memory import give_back_freed, keep_freed_memory
 from training.simulate.batch import claim
 from training.simulate.examine import Options, check, simulate_case
-from training.simulate.memory import give_back_freed, keep_freed_memory
 from training.simulate.site import OptionError, Site, load_sites
 
 SEED_STRIDE = 1_000_000

@@ -26,9 +26,9 @@ from training.evaluate import (
     sources_of,
     write,
 )
+from training.memory import keep_freed_memory
 from training.metrics import ignore_library_warnings
 from training.network import UpAttLLSTM
-from training.simulate.memory import keep_freed_memory
 from training.torch_predictor import TorchPredictor
 from training.train import CHECKPOINT
 from training.weights import averaged_network
@@ -53,6 +53,14 @@ def spec_of(network: AnyNetwork, run: Path) -> ModelSpec:
     )
 
 
+def predictor_of(run: Path, *, bfloat16: bool = False) -> tuple[TorchPredictor, ModelSpec]:
+    """Return the averaged network of a run's last checkpoint, and what it would be served as."""
+    network = averaged_network(run / CHECKPOINT)
+    spec = spec_of(network, run)
+    neighbours = spec.input.neighbours
+    return TorchPredictor(network, neighbours=neighbours, bfloat16=bfloat16), spec
+
+
 def measure_run(
     run: Path,
     validation: Sequence[Source],
@@ -62,9 +70,7 @@ def measure_run(
     bfloat16: bool = False,
 ) -> list[Path]:
     """Measure a run under both conditions; return the reports' files."""
-    network = averaged_network(run / CHECKPOINT)
-    spec = spec_of(network, run)
-    predictor = TorchPredictor(network, neighbours=spec.input.neighbours, bfloat16=bfloat16)
+    predictor, spec = predictor_of(run, bfloat16=bfloat16)
     chosen, _ = choose(validation_maps(validation, predictor, spec), spec)
     reports = []
     for condition in CONDITIONS:

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +25,14 @@ from training.architectures import AnyNetwork, build, neighbours
 from training.augment import augment
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
-from training.dataset import PreparedCase, Slab, draw_slab, load_cohort
+from training.dataset import (
+    PreparedCase,
+    Slab,
+    case_folders,
+    draw_slab,
+    load_cohort,
+    read_mimics,
+)
 from training.journal import Journal
 from training.losses import SegmentationLoss
 from training.modality_dropout import drop_modalities
@@ -61,7 +68,7 @@ def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: 
         case = cases[int(rng.integers(len(cases)))]
         whole = case.target.shape[1:]
         size = (slices, rows or whole[0], columns or whole[1])
-        drawn = draw_slab(case, size, rng, neighbours=neighbours(config.network))
+        drawn = draw_slab(case, size, rng, neighbours=neighbours(config.network), aim=config.aim)
         slab = augment(drawn, rng)
         slabs.append(drop_modalities(slab, step / config.steps, config.dropout, rng))
     return _stack(slabs)
@@ -202,13 +209,14 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
     Raises
     ------
     CohortError
-        If no case has anything to find: the network would learn to say nothing.
+        If no case has anything to find: the network would learn to say nothing; or if the file
+        of mimics is not about this cohort.
     ResumeError
         If the checkpoint is of another configuration.
     """
     torch.set_num_threads(config.threads)
     config.output.mkdir(parents=True, exist_ok=True)
-    cases = load_cohort(config.cohort)
+    cases = _cases(config)
     if not any(case.target.any() for case in cases):
         raise CohortError(
             f"nothing to learn: none of the {len(cases)} cases in {config.cohort} has a label"
@@ -227,6 +235,15 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
                     journal.flush()
                     run.save(config.output / CHECKPOINT)
     return run
+
+
+def _cases(config: TrainConfig) -> list[PreparedCase]:
+    cases = load_cohort(config.cohort)
+    if config.mimics is None:
+        return cases
+    names = [folder.name for folder in case_folders(config.cohort)]
+    found = read_mimics(config.mimics, names)
+    return [replace(case, mimics=found[name]) for name, case in zip(names, cases, strict=True)]
 
 
 def main(

@@ -18,6 +18,7 @@ from service.domain.identity import ResultIdentity
 from service.domain.model_spec import ModelSpec
 from service.domain.override import SiteOverride
 from service.domain.report import DetectionReport, ReportTitle, ReportWarning
+from service.domain.segmentation_form import SegmentationForm
 from service.domain.sequence import Role
 from service.domain.study import PlaneFacts, SeriesFacts, StudyFacts
 from service.domain.volume import Volume
@@ -96,6 +97,8 @@ class AnalysisParameters:
         Title of the structured report.
     key_image : bool
         Whether the preview becomes a DICOM object too.
+    segmentation_form : SegmentationForm
+        How the mask is written.
     """
 
     chunk_slices: int | None
@@ -104,6 +107,7 @@ class AnalysisParameters:
     overrides: tuple[SiteOverride, ...] = ()
     report_title: ReportTitle = ReportTitle.DIAGNOSTIC_IMAGING_REPORT
     key_image: bool = False
+    segmentation_form: SegmentationForm = SegmentationForm.BINARY
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +207,8 @@ def analyse_study(
     with timed(Stage.WRITE):
         sources = study.datasets(roles.series_uid_of(alignment.reference_role))
         planes = roles.volumes[alignment.reference_role].source_planes
-        segmentation = _segmentation(extraction, sources, planes, model.spec, identity)
+        form = parameters.segmentation_form
+        segmentation = _segmentation(extraction, sources, planes, model.spec, identity, form)
         preview = _preview(alignment, extraction)
         report = told.report(alignment, extraction.findings, segmentation, blank=seen.blank)
         written = _Written(report, study.facts, sources, identity)
@@ -232,6 +237,7 @@ def _identity(
         parameters.installation_id,
         repr(parameters.overrides),
         parameters.report_title,
+        parameters.segmentation_form,
     )
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return ResultIdentity(
@@ -247,14 +253,15 @@ def _segmentation(
     planes: Sequence[PlaneFacts],
     spec: ModelSpec,
     identity: ResultIdentity,
+    form: SegmentationForm,
 ) -> Dataset | None:
     """Write and check the DICOM-SEG; a negative study, or one without a frame, has none."""
     if not extraction.findings or not extraction.mask.geometry.frame_of_reference_uid:
         return None
     written = write_segmentation(
-        extraction.mask, extraction.findings, sources, planes, spec, identity
+        extraction.mask, extraction.findings, sources, planes, spec, identity, form=form
     )
-    check_segmentation(written, extraction.mask)
+    check_segmentation(written, extraction.mask, form)
     return written
 
 

@@ -63,6 +63,7 @@ class Analyser:
                 overrides=self._overrides,
                 report_title=settings.report_title,
                 key_image=settings.key_image,
+                segmentation_form=settings.segmentation_form,
             ),
             progress=progress,
             clock=time.monotonic,

@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from service.domain.errors import SelfCheckError
 from service.domain.report import ReportWarning
+from service.domain.segmentation_form import SegmentationForm
 from service.domain.volume import Volume
 from service.stages.result_object import encode
 from service.stages.write_segmentation import frame_sources
@@ -27,7 +28,9 @@ MANY_BYTES = 20_000_000
 Indices = npt.NDArray[np.int64]
 
 
-def check_segmentation(segmentation: Dataset, mask: Volume) -> None:
+def check_segmentation(
+    segmentation: Dataset, mask: Volume, form: SegmentationForm = SegmentationForm.BINARY
+) -> None:
     """Write the object, read it back, and compare it with the mask in patient space.
 
     Parameters
@@ -36,6 +39,8 @@ def check_segmentation(segmentation: Dataset, mask: Volume) -> None:
         Segmentation Storage as made by ``write_segmentation``.
     mask : Volume
         Unsigned integers, axes (slice, row, column): 0 or the number of a finding.
+    form : SegmentationForm
+        What it must have.
 
     Raises
     ------
@@ -45,6 +50,7 @@ def check_segmentation(segmentation: Dataset, mask: Volume) -> None:
     """
     with disable_value_validation():
         read = _read_back(segmentation)
+        _check_form(read, form)
         for rule in _RULES:
             rule(read, mask)
         _check_voxels(read, mask)
@@ -85,9 +91,13 @@ def _require(condition: bool, message: str) -> None:
         raise SelfCheckError(f"segmentation: {message}")
 
 
-def _check_form(read: Segmentation, mask: Volume) -> None:
-    del mask
-    _require(read.SegmentationType == "BINARY", f"type is {read.SegmentationType}")
+def _check_form(read: Segmentation, form: SegmentationForm) -> None:
+    wanted = "LABELMAP" if form is SegmentationForm.LABELMAP else "BINARY"
+    _require(read.SegmentationType == wanted, f"type is {read.SegmentationType}")
+    if form is SegmentationForm.BINARY_PER_FRAME:
+        frames = read.PerFrameFunctionalGroupsSequence
+        told = all("SegmentIdentificationSequence" in frame for frame in frames)
+        _require(told, "a frame names no segment")
     syntax = read.file_meta.TransferSyntaxUID
     _require(syntax == ExplicitVRLittleEndian, f"transfer syntax is {syntax}")
     _require(int(read.SeriesNumber) > 0, f"SeriesNumber is {read.SeriesNumber}")
@@ -118,14 +128,14 @@ def _check_references(read: Segmentation, mask: Volume) -> None:
 
 
 def _check_segments(read: Segmentation, mask: Volume) -> None:
-    numbers = list(read.segment_numbers)
+    # A label map describes its background as number 0.
+    numbers = [number for number in read.segment_numbers if number]
     _require(numbers == list(range(1, len(numbers) + 1)), f"segment numbers are {numbers}")
     wanted = sorted(set(np.unique(mask.voxels).tolist()) - {0})
     _require(numbers == wanted, f"segments {numbers} for the mask's {wanted}")
 
 
 _RULES: tuple[Callable[[Segmentation, Volume], None], ...] = (
-    _check_form,
     _check_grid,
     _check_references,
     _check_segments,
@@ -161,7 +171,9 @@ def _labelled_voxels(read: Segmentation, mask: Volume) -> tuple[Indices, float]:
         nearest = np.rint(mask.geometry.to_index(points)).astype(np.int64)
         distances = np.linalg.norm(points - mask.geometry.to_lps(nearest), axis=1)
         offset = max(offset, float(distances.max(initial=0.0)))
-        labelled.append(np.insert(nearest, 0, _segment_number(frame, shared), axis=1))
+        is_map = read.SegmentationType == "LABELMAP"
+        number = pixels[rows, columns] if is_map else _segment_number(frame, shared)
+        labelled.append(np.insert(nearest, 0, number, axis=1))
     return np.concatenate(labelled), offset
 
 

@@ -102,7 +102,9 @@ def _check_references(read: Dataset, report: DetectionReport, segmentation: Data
     tracked = {
         str(item.UID) for item in _items(read) if item.ValueType == "UIDREF" and _tracks(item)
     }
-    segments = {str(segment.TrackingUID) for segment in segmentation.SegmentSequence}
+    # A label map describes its background as well, which nothing tracks.
+    items = [item for item in segmentation.SegmentSequence if item.SegmentNumber]
+    segments = {str(item.TrackingUID) for item in items}
     _require(segments <= tracked, f"{len(segments - tracked)} segments have no group")
 
 

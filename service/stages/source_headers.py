@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import datetime
 
+from highdicom.enum import SpecificCharacterSetValues
 from pydicom.config import RAISE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import MRImageStorage
 from pydicom.valuerep import DA, DT, TM, DSfloat, validate_value
 
@@ -49,6 +51,8 @@ _ENUMERATED: Mapping[str, frozenset[object]] = {
     "PregnancyStatus": frozenset({1, 2, 3, 4}),
     "SmokingStatus": frozenset({"YES", "NO", "UNKNOWN"}),
 }
+_CHARACTER_SETS = frozenset(each.value for each in SpecificCharacterSetValues)
+DEFAULT_REPERTOIRE, UNICODE = "ISO 2022 IR 6", "ISO_IR 192"
 # Scanners round positions; a volume is the regular grid through them.
 _POSITION_TOLERANCE_MM = 0.2
 # From the narrowest to the widest statement about when the pixels came to be.
@@ -126,8 +130,24 @@ def study_header(source: Dataset) -> Dataset:
             setattr(header, keyword, None)
     # The writer would quote an unusual name in a warning; it is given back afterwards.
     header.PatientName = None
+    if "SpecificCharacterSet" in header:
+        header.SpecificCharacterSet = _written_characters(header.SpecificCharacterSet)
     _require_uids(header, ("StudyInstanceUID",))
     return header
+
+
+def _written_characters(stated: str | MultiValue[str] | None) -> str | list[str] | None:
+    """Return the character sets of a source as the writer takes them (PS3.3 C.12.1.1.2).
+
+    An empty first one stands for the default repertoire with extensions. Text is decoded when it is
+    read, so sets that the writer does not know become Unicode.
+    """
+    if not stated:
+        return None
+    if isinstance(stated, str):
+        return stated if stated in _CHARACTER_SETS else UNICODE
+    sets = [stated[0] or DEFAULT_REPERTOIRE, *stated[1:]]
+    return sets if _CHARACTER_SETS.issuperset(sets) else UNICODE
 
 
 def _common_header(source: Dataset) -> Dataset:

@@ -60,8 +60,10 @@ def write_key_image(
             **SERIES.attributes(identity, source_datasets),
         )
         copy_names(written, source_datasets[0])
-        # Required here, and may be empty where it does not hold for the whole (type 2C).
-        written.Laterality = None
+        if not written.get("BodyPartExamined"):
+            # Of a body part that may be paired: required, and may be empty (type 2C).
+            written.Laterality = None
+        # Of a page with several panels: the same.
         written.PatientOrientation = None
         written.ConversionType = "WSD"
         written.BurnedInAnnotation = "NO"

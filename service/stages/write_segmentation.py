@@ -1,10 +1,11 @@
-"""Findings -> one binary DICOM-SEG on the reference series' own grid (PS3.3 A.51).
+"""Findings -> one DICOM-SEG on the reference series' own grid (PS3.3 A.51), binary unless asked.
 
 The same mask, findings, source and identity give the same bytes: every UID is derived, every
 time is the source's. See docs/adr/0005-segmentation-objects.md and
 docs/adr/0006-deterministic-identifiers.md.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ from service.domain.errors import SelfCheckError
 from service.domain.finding import Finding
 from service.domain.identity import ResultIdentity, derive_uid
 from service.domain.model_spec import ModelSpec
+from service.domain.segmentation_form import SegmentationForm
 from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
 from service.stages.finding_colours import colour_of
@@ -35,17 +37,24 @@ from service.stages.source_headers import plane_uid, source_headers
 __all__ = ["ResultIdentity", "derive_uid", "write_segmentation"]
 
 SERIES = ResultSeries("segmentation", 9001, "seg", "Thrombus segmentation")
+_TYPES = {
+    SegmentationForm.BINARY: SegmentationTypeValues.BINARY,
+    SegmentationForm.BINARY_PER_FRAME: SegmentationTypeValues.BINARY,
+    SegmentationForm.LABELMAP: SegmentationTypeValues.LABELMAP,
+}
 CONTENT_LABEL = "THROMBUS"
 CONTENT_DESCRIPTION = "Probable thrombus - RESEARCH USE ONLY - not for diagnosis"
 
 
-def write_segmentation(
+def write_segmentation(  # noqa: PLR0913 - one parameter an input
     mask: Volume,
     findings: Sequence[Finding],
     source_datasets: Sequence[Dataset],
     source_planes: Sequence[PlaneFacts],
     model: ModelSpec,
     identity: ResultIdentity,
+    *,
+    form: SegmentationForm = SegmentationForm.BINARY,
 ) -> Dataset:
     """Write one segment per finding on the grid of the source images.
 
@@ -64,11 +73,13 @@ def write_segmentation(
         Named as the algorithm, with the digest of its weights and its parameters.
     identity : ResultIdentity
         What the UIDs derive from, and the equipment.
+    form : SegmentationForm
 
     Returns
     -------
     Dataset
-        Segmentation Storage, BINARY, Explicit VR Little Endian, ready to be saved.
+        Segmentation Storage, or Label Map Segmentation Storage, Explicit VR Little Endian, ready to
+        be saved.
 
     Raises
     ------
@@ -84,7 +95,7 @@ def write_segmentation(
         segmentation = Segmentation(
             source_images=headers,
             pixel_array=mask.voxels,
-            segmentation_type=SegmentationTypeValues.BINARY,
+            segmentation_type=_TYPES[form],
             segment_descriptions=[_segment(finding, model, identity) for finding in findings],
             transfer_syntax_uid=ExplicitVRLittleEndian,
             omit_empty_frames=True,
@@ -96,7 +107,10 @@ def write_segmentation(
         copy_names(segmentation, source_datasets[0])
         _refer_to_source(segmentation, source_datasets, source_planes)
         _remove_chance(segmentation, identity)
-        _pad_with_null(segmentation)
+        if form is SegmentationForm.BINARY_PER_FRAME:
+            _identify_in_every_frame(segmentation)
+        if form is not SegmentationForm.LABELMAP:
+            _pad_with_null(segmentation)
     return plain(segmentation)
 
 
@@ -202,6 +216,20 @@ def _reference(source: Dataset) -> Dataset:
     item.ReferencedSOPClassUID = source.SOPClassUID
     item.ReferencedSOPInstanceUID = source.SOPInstanceUID
     return item
+
+
+def _identify_in_every_frame(segmentation: Dataset) -> None:
+    """Move the item that names the segment to every frame, where several segments have it anyway.
+
+    A functional group is either shared or of every frame, never both (PS3.3 C.7.6.16.1.1).
+    """
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" not in shared:
+        return
+    (item,) = shared.SegmentIdentificationSequence
+    del shared.SegmentIdentificationSequence
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        frame.SegmentIdentificationSequence = [copy.deepcopy(item)]
 
 
 def _pad_with_null(segmentation: Dataset) -> None:

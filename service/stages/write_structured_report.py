@@ -32,7 +32,6 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import SegmentationStorage
 
 from service.domain.codes import (
     BRAIN,
@@ -214,7 +213,7 @@ def _finding_group(
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,
         referenced_segment=ReferencedSegment(
-            sop_class_uid=SegmentationStorage,
+            sop_class_uid=segmentation.SOPClassUID,
             sop_instance_uid=segmentation.SOPInstanceUID,
             segment_number=finding.number,
             source_series=SourceSeriesForSegmentation(report.reference_series_uid),

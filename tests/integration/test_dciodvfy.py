@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from service.adapters.study_files import StudyFolder
 from service.domain.geometry import Geometry
+from service.domain.segmentation_form import SegmentationForm
 from service.domain.study import PlaneFacts
 from service.domain.volume import Volume
 from service.stages.check_segmentation import check_segmentation
@@ -164,3 +165,20 @@ def test_illegal_uids_of_a_source_are_named_as_they_are(shared_data: Path, tmp_p
     assert named == {plane.sop_instance_uid for plane in planes}
     # The header has the gap for SpacingBetweenSlices; dcmqi builds its volume from what we write.
     assert_same_in_patient(read_by_dcmqi(written, tmp_path), mask, ROUNDED_MM)
+
+
+@pytest.mark.parametrize("form", SegmentationForm)
+def test_every_form_is_read_where_it_is_known(form: SegmentationForm, tmp_path: Path) -> None:
+    grid = Geometry.from_components(
+        origin=(-9.0, -11.0, -8.0),
+        axes=dicom_axes(rotation(AXIAL)),
+        spacing=(3.0, 0.9, 0.9),
+        shape=(6, 20, 24),
+        frame_of_reference_uid=uid("frame of reference"),
+    )
+    mask, series = labels(grid, 1), mr_series(Volume(np.ones(grid.shape, np.int16), grid))
+    written = segmentation_of(mask, series, form)
+    if form is not SegmentationForm.LABELMAP:
+        # The validator is older than label maps.
+        assert errors(dciodvfy(written, tmp_path)) == []
+    assert_same_in_patient(read_by_dcmqi(written, tmp_path), mask, TOLERANCE_MM)

@@ -14,6 +14,7 @@ from service.bootstrap.analysis import Analyser
 from service.domain.finding import StudyResult
 from service.domain.sequence import Role
 from service.settings import Settings
+from tests.fakes import Silent
 
 pytestmark = pytest.mark.real_data
 
@@ -27,11 +28,6 @@ STUDIES = {
     "philips_achieva_human_dti": {Role.DWI},
     "ge_signa_human_pd": set(),
 }
-
-
-class Silent:
-    def stage(self, stage: str, fraction: float) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

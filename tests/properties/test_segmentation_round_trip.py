@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as npst
 from pydicom.dataset import Dataset
 
 from service.domain.geometry import Geometry
+from service.domain.segmentation_form import SegmentationForm
 from service.domain.volume import Volume
 from service.stages.check_segmentation import check_segmentation
 from service.stages.result_object import encode
@@ -54,10 +55,16 @@ def voxels_in_patient(labels: npt.NDArray[np.int64], grid: Geometry) -> npt.NDAr
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(mask=masks(), kind=st.sampled_from(["classic", "enhanced"]))
-def test_segmentation_read_back_equals_the_mask_in_patient_space(mask: Volume, kind: str) -> None:
-    written = segmentation_of(mask, sources(mask, kind))
-    check_segmentation(written, mask)
+@given(
+    mask=masks(),
+    kind=st.sampled_from(["classic", "enhanced"]),
+    form=st.sampled_from(SegmentationForm),
+)
+def test_segmentation_read_back_equals_the_mask_in_patient_space(
+    mask: Volume, kind: str, form: SegmentationForm
+) -> None:
+    written = segmentation_of(mask, sources(mask, kind), form)
+    check_segmentation(written, mask, form)
     read = segread(BytesIO(encode(written)))
     volume = read.get_volume(combine_segments=True)
     # highdicom orders (slice, row, column) too, and gives LPS millimetres.

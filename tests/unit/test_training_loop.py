@@ -22,7 +22,7 @@ from service.stages.preprocess import NetworkInput
 from training.architectures import build
 from training.baselines import AnisotropicUnetConfig
 from training.cohort_errors import CohortError
-from training.config import ConfigError, TrainConfig
+from training.config import AimConfig, ConfigError, TrainConfig
 from training.dataset import PreparedCase, draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
 from training.network import NetworkConfig
@@ -159,6 +159,58 @@ def test_slabs_are_mostly_around_the_clot() -> None:
     hits = [draw_slab(case, (2, 8, 8), rng).target.any() for _ in range(400)]
     assert 0.6 < np.mean(hits) < 0.9
     assert draw_slab(case, (2, 8, 8), rng).sequences.shape == (2, 6, 8, 8)
+
+
+def test_slabs_are_cut_around_mimics_as_often_as_aimed() -> None:
+    rng = np.random.default_rng(0)
+    case = replace(_case(0), mimics=np.array([[5, 30, 2]]))
+    aim = AimConfig(clots=0.3, mimics=0.6)
+    at_mimic = np.float32(case.network_input.sequences[5, 0, 30, 2])
+    slabs = [draw_slab(case, (3, 12, 12), rng, aim=aim) for _ in range(400)]
+    assert 0.25 < np.mean([slab.target.any() for slab in slabs]) < 0.45
+    assert 0.55 < np.mean([(slab.sequences == at_mimic).any() for slab in slabs]) < 0.75
+
+
+def test_where_nothing_was_taken_for_a_clot_slabs_lie_anywhere() -> None:
+    rng = np.random.default_rng(0)
+    case = _case(0, with_clot=False)
+    starts = {
+        draw_slab(case, (1, 8, 8), rng, aim=AimConfig(0.0, 1.0)).sequences[0, 0, 0, 0]
+        for _ in range(60)
+    }
+    assert len(starts) > 40
+
+
+def test_training_reads_the_mimics_of_its_cohort(tmp_path: Path) -> None:
+    for number in range(2):
+        save(_case(number), tmp_path / "cohort" / f"{number}")
+    file = tmp_path / "mimics.json"
+    aim = AimConfig(clots=0.5, mimics=0.5)
+    config = replace(tiny_config(tmp_path), aim=aim, mimics=file, steps=2)
+    file.write_text('{"0": [[1, 2, 3]], "1": []}')
+    aimed = train(config)
+    plain = train(replace(config, output=tmp_path / "plain", aim=AimConfig(0.5), mimics=None))
+    assert not _same_weights(aimed, plain)
+    file.write_text('{"0": [[1, 2, 3]]}')
+    with pytest.raises(CohortError, match="nothing about case '1'"):
+        train(config)
+
+
+def _same_weights(one: Run, other: Run) -> bool:
+    pairs = zip(one.network.parameters(), other.network.parameters(), strict=True)
+    return all(torch.equal(mine, yours) for mine, yours in pairs)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["[aim]\nmimics = 0.2", 'mimics = "mimics.json"', "[aim]\nclots = 0.7\nmimics = 0.4"],
+)
+def test_an_aim_that_cannot_be_is_refused(tmp_path: Path, lines: str) -> None:
+    file = tmp_path / "aim.toml"
+    base = Path(__file__).parents[2] / "training/configs/release.toml"
+    file.write_text(f'base = "{base}"\n{lines}\n')
+    with pytest.raises(ConfigError, match=r"mimics|more than all"):
+        TrainConfig.read(file)
 
 
 def test_slab_larger_than_the_case_is_padded_with_zeros() -> None:

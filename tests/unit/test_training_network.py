@@ -252,4 +252,4 @@ def test_compared_networks_differ_in_the_network_alone() -> None:
         if name in ("attention-unet-2d", "unet-3d", "conv-lstm", "no-recurrence-wide"):
             assert weights[name] == pytest.approx(weights["upattllstm"], rel=0.05)
     different = {run.network for run in runs.values()}
-    assert len(different) == len(runs) == 9
+    assert len(different) == len(runs) == 10

@@ -1,5 +1,6 @@
 import copy
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,14 @@ def test_it_belongs_to_the_study_and_claims_no_scale_or_direction() -> None:
     assert not written.PatientOrientation
     assert "PixelSpacing" not in written
     assert "RESEARCH USE ONLY" in written.SeriesDescription
+
+
+@pytest.mark.parametrize(("values", "empty"), [({"BodyPartExamined": "BRAIN"}, False), ({}, True)])
+def test_side_is_left_open_only_of_an_unknown_body_part(
+    values: dict[str, Any], empty: bool
+) -> None:
+    series = mr_series(IMAGE, **values)
+    assert ("Laterality" in write_key_image(picture(), series, IDENTITY)) == empty
 
 
 def test_same_input_gives_the_same_bytes() -> None:

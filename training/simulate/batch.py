@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from training.memory import give_back_freed, keep_freed_memory
 from training.origin import OriginError, note_origin
 from training.simulate.case import SIMULATOR_VERSION, Case
 from training.simulate.dicom.study import write_dicom
 from training.simulate.formats import Format, Style
-from training.simulate.memory import give_back_freed, keep_freed_memory
 from training.simulate.nifti import subject, write_bids, write_truth
 from training.simulate.site import OptionError, Site
 
