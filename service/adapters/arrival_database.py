@@ -143,7 +143,7 @@ class ArrivalDatabase:
             ).one_or_none()
             if row is None or row.rounds != arrival.rounds:
                 return False
-            if start.reason is StartReason.QUIET and row.last_seen_at != arrival.last_seen_at:
+            if start.reason is StartReason.QUIET and _came_since(connection, arrival):
                 return False
             add_job(connection, job)
             _mark_superseded(connection, job)
@@ -232,13 +232,28 @@ def _find(connection: sa.Connection, study: str, sop_instance_uid: str) -> sa.Ro
     ).one_or_none()
 
 
+def _came_since(connection: sa.Connection, arrival: Arrival) -> bool:
+    """Whether anything that can be analysed came after an arrival was read."""
+    mine = sa.and_(_came.study_instance_uid == arrival.study_instance_uid, _INPUTS)
+    number, copies, seen_at = connection.execute(
+        sa.select(
+            sa.func.max(_came.number), sa.func.sum(_came.copies), sa.func.max(_came.seen_at)
+        ).where(mine)
+    ).one()
+    return (number, int(copies), seen_at) != (
+        arrival.mark,
+        arrival.duplicates,
+        arrival.last_seen_at,
+    )
+
+
 def _note_copy(
     connection: sa.Connection, row: sa.Row[Any], known: sa.Row[Any], now: datetime
 ) -> None:
     connection.execute(
         arrived_instances.update()
         .where(_came.number == known.number)
-        .values(copies=known.copies + 1, seen_at=now)
+        .values(copies=known.copies + 1, seen_at=max(known.seen_at, now))
     )
     if known.receipt != Receipt.NO_INPUT.value:
         _touch(connection, row, last_seen_at=max(row.last_seen_at, now))

@@ -131,6 +131,21 @@ def test_what_comes_while_a_study_starts_is_late(
     assert (told.instances, told.late) == (1, 1)
 
 
+def test_a_clock_that_is_set_back_holds_up_no_study(arrivals: ArrivalDatabase) -> None:
+    earlier = NOON - timedelta(minutes=1)
+    arrivals.record(instance(9, 9, is_input=False), SCANNER, LIMITS, NOON)
+    for moment in (NOON, earlier):
+        arrivals.record(instance(1), SCANNER, LIMITS, moment)
+        arrivals.record(instance(2), SCANNER, LIMITS, earlier)
+    start = whole(found(arrivals))
+    assert start.arrival.last_seen_at == NOON
+    # An instance that came once more meanwhile shows that the study is not quiet.
+    arrivals.record(instance(1), SCANNER, LIMITS, earlier)
+    assert not arrivals.end_round(start, job(start, "a"))
+    again = whole(found(arrivals))
+    assert arrivals.end_round(again, job(again, "a"))
+
+
 def test_a_source_that_ignores_what_is_late_does_so_from_the_start_on(
     database: JobDatabase, arrivals: ArrivalDatabase
 ) -> None:
