@@ -1,16 +1,14 @@
 """Deliver results to one destination: claim, send, confirm, and record what was answered."""
 
 import math
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 import structlog
 
+from service.application.background import Background
 from service.application.ports import (
     Clock,
     DeliveryStore,
@@ -212,7 +210,7 @@ class HeldDelivery:
                 return after
 
 
-class Renewal:
+class Renewal(Background):
     """Renews the lease of a delivery from a thread, but not for ever."""
 
     def __init__(
@@ -223,30 +221,17 @@ class Renewal:
         abandon: Callable[[], None],
         longest_attempt_s: float = LONGEST_ATTEMPT_S,
     ) -> None:
+        super().__init__("renewal")
         self._abandon = abandon
         self._held = held
         self._lease = lease
         self._pause_s = lease_seconds / 3
         self._renewals = math.ceil(longest_attempt_s / self._pause_s)
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._renew, name="renewal", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
+    def run(self) -> None:
+        """Renew as often as an attempt may need."""
         for _ in range(self._renewals):
-            if self._done.wait(self._pause_s):
+            if self.ended.wait(self._pause_s):
                 return
             try:
                 self._held.change(lambda now: now.renewed(self._lease(self._held.token)))
@@ -255,7 +240,7 @@ class Renewal:
                 _log.warning("lease_lost", delivery_id=self._held.delivery_id, code=exc.code)
             except JobDatabaseError as exc:
                 _log.warning("lease_not_renewed", delivery_id=self._held.delivery_id, code=exc.code)
-        if not self._done.is_set():
+        if not self.ended.is_set():
             _log.critical("delivery_hangs", delivery_id=self._held.delivery_id)
             self._abandon()
 

@@ -1,14 +1,12 @@
 """Run one job under a lease: claim, analyse, keep the results, or say why not."""
 
-import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 import structlog
 
+from service.application.background import Background
 from service.application.change_job import change_job
 from service.application.ports import Clock, JobFiles, JobStore, StudyAnalysis
 from service.domain.errors import (
@@ -164,7 +162,7 @@ class LeaseHolder:
         change_job(self._store, self.job_id, guarded)
 
 
-class Heartbeat:
+class Heartbeat(Background):
     """Renews a lease from a thread until the deadline; then fails the job.
 
     The analysis meets ``LeaseLostError`` at its next stage. If it does not come to one within a
@@ -172,26 +170,13 @@ class Heartbeat:
     """
 
     def __init__(self, holder: LeaseHolder, abandon: Callable[[], None]) -> None:
+        super().__init__("heartbeat")
         self._holder = holder
         self._abandon = abandon
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._done.wait(self._pause()):
+    def run(self) -> None:
+        """Renew until the deadline."""
+        while not self.ended.wait(self._pause()):
             if self._holder.clock() >= self._holder.deadline:
                 self._time_out()
                 return
@@ -215,5 +200,5 @@ class Heartbeat:
         except (LeaseLostError, JobDatabaseError) as exc:
             _log.warning("timeout_not_stored", job_id=self._holder.job_id, code=exc.code)
         _log.error("job_timed_out", job_id=self._holder.job_id)
-        if not self._done.wait(self._holder.limits.lease_seconds):
+        if not self.ended.wait(self._holder.limits.lease_seconds):
             self._abandon()
