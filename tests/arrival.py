@@ -104,9 +104,18 @@ class CountingAnalysis:
     """Writes small real objects, and remembers how many files every job had."""
 
     files: list[int] = field(default_factory=list)
+    earlier: list[Path | None] = field(default_factory=list)
 
-    def __call__(self, upload: Path, model: str, results: Path, progress: StageProgress) -> Outcome:
+    def __call__(
+        self,
+        upload: Path,
+        model: str,
+        results: Path,
+        progress: StageProgress,
+        earlier: Path | None = None,
+    ) -> Outcome:
         progress.stage("read", 0.0)
+        self.earlier.append(earlier)
         self.files.append(len(list(upload.iterdir())))
         content = small_results()
         write_folder(results, content)

@@ -18,7 +18,13 @@ from service.settings import Settings
 STAGES = ("READ", "INFER", "WRITE")
 
 
-def analyse(upload: Path, model: str, results: Path, progress: StageProgress) -> Outcome:
+def analyse(
+    upload: Path,
+    model: str,
+    results: Path,
+    progress: StageProgress,
+    earlier: Path | None = None,
+) -> Outcome:
     """Do what the upload says, with a stage before each step."""
     words = min(upload.iterdir()).read_text().split()
     for number, stage in enumerate(STAGES):

@@ -51,9 +51,18 @@ class FakeAnalysis:
     def __init__(self, between: Callable[[], None] = lambda: None) -> None:
         self._between = between
         self.seen: list[tuple[Path, str]] = []
+        self.earlier: list[Path | None] = []
 
-    def __call__(self, upload: Path, model: str, results: Path, progress: StageProgress) -> Outcome:
+    def __call__(
+        self,
+        upload: Path,
+        model: str,
+        results: Path,
+        progress: StageProgress,
+        earlier: Path | None = None,
+    ) -> Outcome:
         self.seen.append((upload, model))
+        self.earlier.append(earlier)
         progress.stage("read", 0.0)
         results.mkdir(parents=True)
         (results / "report.json").write_text("{}")

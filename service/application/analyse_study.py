@@ -99,6 +99,8 @@ class AnalysisParameters:
         Whether the preview becomes a DICOM object too.
     segmentation_form : SegmentationForm
         How the mask is written.
+    predecessor : Evidence or None
+        The structured report that this one takes the place of.
     """
 
     chunk_slices: int | None
@@ -108,6 +110,7 @@ class AnalysisParameters:
     report_title: ReportTitle = ReportTitle.DIAGNOSTIC_IMAGING_REPORT
     key_image: bool = False
     segmentation_form: SegmentationForm = SegmentationForm.BINARY
+    predecessor: Evidence | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +215,7 @@ def analyse_study(
         preview = _preview(alignment, extraction)
         report = told.report(alignment, extraction.findings, segmentation, blank=seen.blank)
         written = _Written(report, study.facts, sources, identity)
-        structured = written.structured_report(parameters.report_title, segmentation)
+        structured = written.structured_report(parameters, segmentation)
         key_image = written.key_image(preview) if parameters.key_image else None
     return Analysis(
         # Once more, with the time that writing took.
@@ -238,6 +241,7 @@ def _identity(
         repr(parameters.overrides),
         parameters.report_title,
         parameters.segmentation_form,
+        repr(parameters.predecessor),
     )
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return ResultIdentity(
@@ -275,7 +279,7 @@ def _insufficient(
     looked_at = _looked_at(report, study.facts)[0]
     sources = study.datasets(looked_at.series_instance_uid)
     written = _Written(report, study.facts, sources, identity)
-    return Analysis(report, written.structured_report(parameters.report_title, None))
+    return Analysis(report, written.structured_report(parameters, None))
 
 
 def _looked_at(report: DetectionReport, facts: StudyFacts) -> list[SeriesFacts]:
@@ -297,16 +301,18 @@ class _Written:
     sources: Sequence[Dataset]
     identity: ResultIdentity
 
-    def structured_report(self, title: ReportTitle, segmentation: Dataset | None) -> Dataset:
+    def structured_report(
+        self, parameters: AnalysisParameters, segmentation: Dataset | None
+    ) -> Dataset:
         """Return the structured report; its evidence are the series that were looked at."""
         evidence = [
             Evidence(series.series_instance_uid, series.sop_class_uid, uid)
             for series in _looked_at(self.report, self.facts)
             for uid in dict.fromkeys(plane.sop_instance_uid for plane in series.planes)
         ]
-        written = write_structured_report(
-            self.report, segmentation, self.sources, evidence, self.identity, title
-        )
+        title, older = parameters.report_title, parameters.predecessor
+        parts = (self.report, segmentation, self.sources, evidence, self.identity, title)
+        written = write_structured_report(*parts, predecessor=older)
         check_structured_report(written, self.report, segmentation)
         return written
 

@@ -350,8 +350,18 @@ class StageProgress(Protocol):
 class StudyAnalysis(Protocol):
     """Analyses one uploaded study and leaves the results in a folder."""
 
-    def __call__(self, upload: Path, model: str, results: Path, progress: StageProgress) -> Outcome:
-        """Read files under ``upload``, use ``name:version``, write the new folder ``results``."""
+    def __call__(
+        self,
+        upload: Path,
+        model: str,
+        results: Path,
+        progress: StageProgress,
+        earlier: Path | None = None,
+    ) -> Outcome:
+        """Read files under ``upload``, use ``name:version``, write the new folder ``results``.
+
+        ``earlier`` is the folder of results, of less of the same study, that these supersede.
+        """
         ...
 
 

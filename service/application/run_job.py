@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import structlog
 
@@ -86,7 +87,8 @@ class JobRunner:
         upload = self._files.upload(job.job_id)
         results = self._files.results(job.job_id, holder.token)
         try:
-            outcome = self._analyse(upload, job.model, results, holder)
+            earlier = self._earlier(job)
+            outcome = self._analyse(upload, job.model, results, holder, earlier)
             holder.change(lambda held, now: held.succeeded(holder.token, outcome, now))
             _log.info("job_succeeded", result=outcome.result)
         except JobCancelledError:
@@ -100,6 +102,19 @@ class JobRunner:
         except Exception as exc:
             self._fail(holder, exc)
             raise
+
+    def _earlier(self, job: Job) -> Path | None:
+        """Return the results that those of this job supersede, if there are any."""
+        if job.arrival is None or job.arrival.supersedes is None:
+            return None
+        try:
+            older = self._store.get(job.arrival.supersedes)
+        except UnknownJobError:
+            # Deleted as an old one.
+            return None
+        if older.results_lease is None:
+            return None
+        return self._files.results(older.job_id, older.results_lease)
 
     def _fail(self, holder: "LeaseHolder", error: Exception) -> None:
         failure = Failure.of(error)

@@ -10,6 +10,7 @@ from service.adapters.analysis_files import analysis_files
 from service.adapters.model_files import find_model, read_spec
 from service.adapters.onnx_predictor import OnnxPredictor
 from service.adapters.result_files import write_folder
+from service.adapters.result_objects import read_objects
 from service.application.analyse_study import (
     Analysis,
     AnalysisParameters,
@@ -18,8 +19,11 @@ from service.application.analyse_study import (
     analyse_study,
 )
 from service.bootstrap.local_study import open_study, site_overrides
+from service.domain.destination import ObjectKind
 from service.domain.job import Outcome
+from service.domain.result_file import ResultFile
 from service.settings import Settings
+from service.stages.write_structured_report import Evidence
 
 # The tiny inference of a readiness check: slices, and rows and columns in units of the divisor.
 PROBE_SLICES = 2
@@ -37,20 +41,32 @@ class Analyser:
         self._models: dict[Path, LoadedModel] = {}
         self._overrides = site_overrides(settings)
 
-    def __call__(self, upload: Path, model: str, results: Path, progress: Progress) -> Outcome:
+    def __call__(
+        self,
+        upload: Path,
+        model: str,
+        results: Path,
+        progress: Progress,
+        earlier: Path | None = None,
+    ) -> Outcome:
         """Analyse the files under ``upload`` and write the new folder ``results``."""
-        analysis = self.analyse(upload, model, progress)
+        predecessor = None if earlier is None else _structured_report(earlier)
+        analysis = self.analyse(upload, model, progress, predecessor)
         files = analysis_files(analysis)
         write_folder(results, files)
         return Outcome(analysis.report.result.value, tuple(files))
 
-    def analyse(self, study: Path, model: str, progress: Progress) -> Analysis:
+    def analyse(
+        self, study: Path, model: str, progress: Progress, predecessor: Evidence | None = None
+    ) -> Analysis:
         """Analyse a folder of DICOM files; see ``analyse_study`` for errors.
 
         Parameters
         ----------
         model : str
             ``name`` or ``name:version``.
+        predecessor : Evidence or None
+            The structured report that the new one takes the place of.
         """
         settings = self._settings
         return analyse_study(
@@ -64,6 +80,7 @@ class Analyser:
                 report_title=settings.report_title,
                 key_image=settings.key_image,
                 segmentation_form=settings.segmentation_form,
+                predecessor=predecessor,
             ),
             progress=progress,
             clock=time.monotonic,
@@ -96,3 +113,11 @@ class Analyser:
             threads=self._settings.inference_threads,
         )
         return LoadedModel(spec, predictor, predictor.execution_provider)
+
+
+def _structured_report(results: Path) -> Evidence | None:
+    """Say which structured report a folder of results holds; None if they were deleted since."""
+    if not (results / ResultFile.STRUCTURED_REPORT).exists():
+        return None
+    (read,) = read_objects(results, [ObjectKind.STRUCTURED_REPORT])
+    return Evidence(str(read.series_instance_uid), str(read.sop_class_uid), read.sop_instance_uid)

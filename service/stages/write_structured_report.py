@@ -61,20 +61,22 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """One image that was looked at."""
+    """One image that was looked at, or another object of the study that is referred to."""
 
     series_instance_uid: str
     sop_class_uid: str
     sop_instance_uid: str
 
 
-def write_structured_report(
+def write_structured_report(  # noqa: PLR0913 - one parameter an input
     report: DetectionReport,
     segmentation: Dataset | None,
     source_datasets: Sequence[Dataset],
     evidence: Sequence[Evidence],
     identity: ResultIdentity,
     title: ReportTitle = ReportTitle.DIAGNOSTIC_IMAGING_REPORT,
+    *,
+    predecessor: Evidence | None = None,
 ) -> Dataset:
     """Write what the report says as a structured report, unverified and preliminary.
 
@@ -92,6 +94,8 @@ def write_structured_report(
         What the UIDs derive from, and the observing device.
     title : ReportTitle
         See there.
+    predecessor : Evidence or None
+        The structured report of the same study that this one takes the place of.
 
     Returns
     -------
@@ -112,6 +116,7 @@ def write_structured_report(
             evidence=known,
             content=_content(report, segmentation, identity, title),
             is_complete=True,
+            previous_versions=None if predecessor is None else [_known(header, predecessor)],
             **SERIES.attributes(identity, source_datasets),
         )
         copy_names(written, source_datasets[0])

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from service.domain.report import ReportTitle
 from service.stages.result_object import encode
 from service.stages.write_key_image import write_key_image
-from service.stages.write_structured_report import write_structured_report
+from service.stages.write_structured_report import Evidence, write_structured_report
 from tests.results import (
     GRID,
     IDENTITY,
@@ -27,7 +27,15 @@ from tests.results import (
 from tests.strategies import enhanced_mr, mr_series
 from tests.tools import require
 
-CASES = ("found", "found, enhanced", "found, no segmentation", "absent", "insufficient")
+OLDER = Evidence("1.2.3", "1.2.840.10008.5.1.4.1.1.88.34", "1.2.3.4")
+CASES = (
+    "found",
+    "found, enhanced",
+    "found, no segmentation",
+    "found, again",
+    "absent",
+    "insufficient",
+)
 
 
 def written(case: str, title: ReportTitle) -> Dataset:
@@ -37,8 +45,9 @@ def written(case: str, title: ReportTitle) -> Dataset:
     told = mask is not None and "no segmentation" not in case
     segmentation = segmentation_of(mask, series) if mask is not None and told else None
     report = report_of(mask, series, **values)
+    older = OLDER if "again" in case else None
     return write_structured_report(
-        report, segmentation, series, evidence_of(series), IDENTITY, title
+        report, segmentation, series, evidence_of(series), IDENTITY, title, predecessor=older
     )
 
 

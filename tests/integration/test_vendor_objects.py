@@ -121,3 +121,31 @@ def test_tid1500reader_reads_the_numbers_of_the_report(
     ]
     expected = [finding["volume_mm3"] for finding in findings(files)]
     np.testing.assert_allclose(volumes, expected, rtol=1e-3)
+
+
+def test_a_run_with_more_of_a_study_names_the_report_it_takes_the_place_of(
+    analyser: Analyser, tmp_path: Path
+) -> None:
+    write_dicom(with_dark_clot(Composition.ECHO_MEAN), tmp_path / "study", Style.GE)
+    results = [tmp_path / name for name in ("first", "second", "third")]
+    for earlier, folder in zip([None, *results], results, strict=False):
+        analyser(tmp_path / "study", NAME, folder, Silent(), earlier)
+    first, second, third = (
+        pydicom.dcmread(folder / ResultFile.STRUCTURED_REPORT) for folder in results
+    )
+    assert "PredecessorDocumentsSequence" not in first
+    for older, newer in ((first, second), (second, third)):
+        (study,) = newer.PredecessorDocumentsSequence
+        (series,) = study.ReferencedSeriesSequence
+        assert series.SeriesInstanceUID == older.SeriesInstanceUID
+        (named,) = series.ReferencedSOPSequence
+        assert named.ReferencedSOPInstanceUID == older.SOPInstanceUID
+    # What says something else is another object.
+    assert len({report.SOPInstanceUID for report in (first, second, third)}) == 3
+
+
+def test_deleted_results_are_no_predecessor(analyser: Analyser, tmp_path: Path) -> None:
+    write_dicom(with_dark_clot(Composition.ECHO_MEAN), tmp_path / "study", Style.GE)
+    analyser(tmp_path / "study", NAME, tmp_path / "out", Silent(), tmp_path / "deleted")
+    written = pydicom.dcmread(tmp_path / "out" / ResultFile.STRUCTURED_REPORT)
+    assert "PredecessorDocumentsSequence" not in written

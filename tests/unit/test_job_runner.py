@@ -13,6 +13,7 @@ from service.adapters.result_files import JobFolders
 from service.application.change_job import cancel_job, change_job
 from service.application.recover_jobs import recover_jobs
 from service.application.run_job import JobRunner
+from service.domain.arrival import ArrivalPolicy, JobArrival, StartReason
 from service.domain.errors import GeometryError, JobDatabaseError
 from service.domain.job import Job, JobLimits, JobState
 from tests.fakes import FakeAnalysis, FakeClock, FakeQueue
@@ -20,6 +21,15 @@ from tests.fakes import FakeAnalysis, FakeClock, FakeQueue
 JOB = "a" * 32
 LIMITS = JobLimits(lease_seconds=30, timeout_seconds=900, max_attempts=3, ring_again_seconds=30)
 
+ARRIVAL = JobArrival(
+    study_instance_uid="1.2.3",
+    source="scanner",
+    policy=ArrivalPolicy(),
+    reason=StartReason.QUIET,
+    round=2,
+    instances=3,
+    duplicates=0,
+)
 SHORT = replace(LIMITS, lease_seconds=0.3)
 
 
@@ -77,6 +87,25 @@ def test_success_keeps_the_results_of_the_lease(desk: Desk) -> None:
     kept = desk.folders.results(JOB, job.results_lease)
     assert (kept / "report.json").read_text() == "{}"
     assert [run.stage for run in job.stages] == ["read", "write"]
+
+
+@pytest.mark.parametrize("state", ["succeeded", "waits", "deleted"])
+def test_a_run_with_more_of_a_study_is_told_the_results_it_supersedes(
+    desk: Desk, state: str
+) -> None:
+    if state == "succeeded":
+        desk.run(FakeAnalysis())
+    older = "f" * 32 if state == "deleted" else JOB
+    again = "b" * 32
+    arrival = replace(ARRIVAL, supersedes=older)
+    desk.database.add(Job.queued(again, "m:1", desk.clock(), arrival))
+    analysis = FakeAnalysis()
+    desk.runner(analysis).run(again)
+    assert desk.database.get(again).state is JobState.SUCCEEDED
+    lease = desk.database.get(JOB).results_lease
+    expected = desk.folders.results(JOB, lease) if lease else None
+    assert analysis.earlier == [expected]
+    assert (expected is not None) == (state == "succeeded")
 
 
 def test_a_second_ring_does_nothing(desk: Desk) -> None:

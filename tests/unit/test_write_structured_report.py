@@ -8,13 +8,13 @@ import pytest
 from highdicom.sr import srread
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from service.domain.errors import GeometryError, SelfCheckError
 from service.domain.report import ReportTitle
 from service.stages.check_structured_report import check_structured_report
 from service.stages.result_object import encode
-from service.stages.write_structured_report import write_structured_report
+from service.stages.write_structured_report import Evidence, write_structured_report
 from tests.results import (
     GRID,
     IDENTITY,
@@ -162,6 +162,20 @@ def test_patient_and_study_are_those_of_the_source() -> None:
     for keyword in ("PatientName", "PatientID", "StudyInstanceUID", "AccessionNumber", "StudyID"):
         assert written[keyword].value == series[0][keyword].value
     assert written.SeriesInstanceUID != series[0].SeriesInstanceUID
+
+
+def test_a_report_names_the_one_it_takes_the_place_of() -> None:
+    mask, series = labels(GRID, 1), mr_series(IMAGE)
+    older = Evidence("1.2.3", Comprehensive3DSRStorage, "1.2.3.4")
+    inputs = (report_of(mask, series), segmentation_of(mask, series), series, evidence_of(series))
+    written = write_structured_report(*inputs, IDENTITY, predecessor=older)
+    (study,) = written.PredecessorDocumentsSequence
+    assert study.StudyInstanceUID == series[0].StudyInstanceUID
+    (named,) = study.ReferencedSeriesSequence
+    assert named.SeriesInstanceUID == "1.2.3"
+    assert named.ReferencedSOPSequence[0].ReferencedSOPClassUID == Comprehensive3DSRStorage
+    assert named.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
+    assert "PredecessorDocumentsSequence" not in write_structured_report(*inputs, IDENTITY)
 
 
 def test_all_images_are_evidence_and_the_segmentation_too() -> None:
