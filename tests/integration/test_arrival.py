@@ -137,9 +137,10 @@ def late_series_rerun(world: ArrivalWorld) -> None:
     assert (first.arrival.superseded_by, first.arrival.late) == (second.job_id, 6)
     assert (second.arrival.supersedes, second.arrival.round) == (first.job_id, 2)
     assert first.outcome is not None
-    assert first.results_lease is not None
-    earlier = world.folders.results(first.job_id, first.results_lease)
-    assert world.analysis.earlier == [None, earlier]
+    none, earlier = world.analysis.earlier
+    assert none is None
+    assert earlier is not None
+    assert (earlier.parent.name, earlier.name) == (first.job_id, first.results_lease)
 
 
 def late_series_ignored(world: ArrivalWorld) -> None:
