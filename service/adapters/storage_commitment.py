@@ -16,6 +16,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
 
 from service.adapters.deliver_dimse import DimsePeer
 from service.adapters.destination_entries import CStoreEntry
+from service.adapters.dimse_status import NO_SUCH_OBJECT_INSTANCE, SUCCESS
 from service.application.ports import ResultObject
 from service.domain.delivery import Answer, ObjectState
 from service.domain.errors import (
@@ -25,8 +26,6 @@ from service.domain.errors import (
 )
 
 REQUEST_STORAGE_COMMITMENT = 1
-SUCCESS = 0x0000
-NO_SUCH_OBJECT_INSTANCE = 0x0112
 # How often the wait looks whether the association still stands.
 LOOK_S = 0.1
 

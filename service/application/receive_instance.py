@@ -6,7 +6,8 @@ from pathlib import Path
 
 import structlog
 
-from service.application.ports import ArrivalStore, Clock, InstanceShelf
+from service.application.arrival_ports import ArrivalStore, InstanceShelf
+from service.application.ports import Clock
 from service.domain.arrival import ArrivalLimits, ArrivedInstance, Receipt, Source
 from service.domain.errors import (
     JobDatabaseError,

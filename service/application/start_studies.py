@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from service.application.ports import ArrivalStore, Clock, InstanceShelf, JobQueue, JobStore
+from service.application.arrival_ports import ArrivalStore, InstanceShelf
+from service.application.ports import Clock, JobQueue, JobStore
 from service.application.receive_study import UploadShelf, keep_job
 from service.domain.arrival import (
     Arrival,
