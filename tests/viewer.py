@@ -1,6 +1,7 @@
 """OHIF in a headless browser: what it holds of a study, and what it draws."""
 
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,10 @@ from PIL import Image
 from tests.tools import require
 
 LOAD_MS = 90_000
+DRAW_S = 60.0
+# Difference of the largest and the smallest component from which a pixel is no shade of grey; the
+# overlay is coloured, the image grey.
+COLOURED = 12
 # No GPU: the page draws by software.
 BROWSER = [
     "--no-sandbox",
@@ -82,6 +87,18 @@ class Viewer:
         assert isinstance(colour, tuple)
         red, green, blue = (int(value) for value in colour)
         return red, green, blue
+
+    def is_coloured(self, point_lps: list[float], expected: bool) -> bool:
+        """Return whether a place is drawn in colour, waiting a while for what is expected.
+
+        The overlay follows the image, on a busy machine after seconds.
+        """
+        ends = time.monotonic() + DRAW_S
+        while True:
+            colour = self.colour_at(point_lps)
+            coloured = max(colour) - min(colour) >= COLOURED
+            if coloured == expected or time.monotonic() > ends:
+                return coloured
 
     def text(self) -> str:
         """Return what stands on the page."""
