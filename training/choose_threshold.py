@@ -18,7 +18,7 @@ from service.adapters.onnx_predictor import OnnxPredictor
 from service.domain.model_spec import ModelSpec
 from service.domain.sequence import Role
 from service.domain.volume import Volume
-from service.stages.extract_findings import extract_findings
+from service.stages.extract_findings import Extraction, extract_findings
 from service.stages.run_model import Predictor
 from training.evaluate import EvaluationError, Source, predict, sources_of
 from training.export_onnx import write_spec
@@ -35,23 +35,27 @@ def score(agreements: list[Agreement]) -> float:
     return float(np.mean(values))
 
 
-def agree(label: Label, probability: Volume, spec: ModelSpec) -> Agreement:
-    """Compare what a specification makes of a map with its label."""
-    # Sides of the head play no part here.
-    return compare(extract_findings(probability, spec, midline_x=0.0), label)
+def at_least(extraction: Extraction, smallest_mm3: float) -> Extraction:
+    """Return the findings of at least a volume, with the numbers they had."""
+    kept = tuple(f for f in extraction.findings if f.volume_mm3 >= smallest_mm3)
+    voxels = extraction.mask.voxels
+    inside = np.isin(voxels, [finding.number for finding in kept])
+    return Extraction(kept, replace(extraction.mask, voxels=np.where(inside, voxels, 0)))
 
 
 def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> tuple[ModelSpec, float]:
     """Return the specification with the best threshold and smallest volume, and its score."""
-    candidates = [
-        replace(spec, threshold=threshold, min_volume_mm3=volume)
-        for threshold in THRESHOLDS
-        for volume in SMALLEST_MM3
-    ]
-    scored = [
-        (score([agree(label, probability, candidate) for label, probability in maps]), candidate)
-        for candidate in track(candidates, "choosing")
-    ]
+    scored = []
+    for threshold in track(THRESHOLDS, "choosing"):
+        lowest = replace(spec, threshold=threshold, min_volume_mm3=min(SMALLEST_MM3))
+        # Sides of the head play no part here.
+        found = [
+            (label, extract_findings(probability, lowest, midline_x=0.0))
+            for label, probability in maps
+        ]
+        for volume in SMALLEST_MM3:
+            agreements = [compare(at_least(each, volume), label) for label, each in found]
+            scored.append((score(agreements), replace(lowest, min_volume_mm3=volume)))
     best, chosen = max(scored, key=lambda pair: pair[0])
     return chosen, best
 

@@ -1,9 +1,14 @@
 """Threshold and smallest volume are chosen on validation cases."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from service.domain.volume import Volume
+from service.stages.extract_findings import extract_findings
 from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, probability, subject
-from training.choose_threshold import agree, choose, score
-from training.metrics import Label
+from training.choose_threshold import at_least, choose, score
+from training.metrics import Label, compare
 
 
 def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
@@ -17,4 +22,17 @@ def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
     chosen, best = choose(maps, SPEC)
     assert 0.65 < chosen.threshold < 0.9
     assert best == 1.0
-    assert score([agree(label, found, SPEC) for label, found in maps]) < 1.0
+    before = [(label, extract_findings(found, SPEC, midline_x=0.0)) for label, found in maps]
+    assert score([compare(found, label) for label, found in before]) < 1.0
+
+
+def test_small_findings_are_left_out_as_if_they_had_not_been_extracted() -> None:
+    small = (slice(1, 2), slice(1, 2), slice(1, 3))
+    found = probability(CLOT, small, SECOND, values=(0.7, 0.9, 0.8))
+    everything = extract_findings(found, replace(SPEC, min_volume_mm3=1.0), midline_x=0.0)
+    assert len(everything.findings) == 3
+    direct = extract_findings(found, replace(SPEC, min_volume_mm3=20.0), midline_x=0.0)
+    left = at_least(everything, 20.0)
+    assert [f.volume_mm3 for f in left.findings] == [f.volume_mm3 for f in direct.findings]
+    assert np.array_equal(left.mask.voxels > 0, direct.mask.voxels > 0)
+    assert not left.mask.voxels[small].any()
