@@ -1,7 +1,8 @@
 """Choose threshold and smallest volume on validation cases, and write them into model.json.
 
 ``python -m training.choose_threshold models/NAME/VERSION --cohort FOLDER``. The pair with the best
-sum of Dice over all cases with a clot and correct silence over cases without is taken.
+mean of Dice and detection (any overlap) over cases with a clot, and silence over cases without, is
+taken.
 """
 
 from collections.abc import Sequence
@@ -30,8 +31,8 @@ SMALLEST_MM3 = (5.0, 10.0, 15.0, 20.0, 30.0)
 
 
 def score(agreements: list[Agreement]) -> float:
-    """Mean over cases of Dice and detection with a clot, or silence without one."""
-    values = [(a.dice + a.touched) / 2 if a.with_clot else float(not a.hits) for a in agreements]
+    """Mean over cases of Dice and detection by any finding with a clot, or silence without one."""
+    values = [(a.dice + a.found) / 2 if a.with_clot else float(not a.hits) for a in agreements]
     return float(np.mean(values))
 
 
