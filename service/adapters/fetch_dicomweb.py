@@ -100,11 +100,24 @@ class DicomwebArchive:
 
 
 def _study(uid: str) -> str:
-    return f"studies/{quote(uid, safe='')}"
+    return f"studies/{_segment(uid)}"
 
 
 def _series(study: str, uid: str) -> str:
-    return f"{_study(study)}/series/{quote(uid, safe='')}"
+    return f"{_study(study)}/series/{_segment(uid)}"
+
+
+def _segment(uid: str) -> str:
+    """Return a UID as one segment of a path; archives list what they like.
+
+    Raises
+    ------
+    SourceError
+        If it would be no segment, or a step to another place (RFC 3986 section 5.2.4).
+    """
+    if uid in ("", ".", ".."):
+        raise SourceError(f"a UID is {uid!r}")
+    return quote(uid, safe="")
 
 
 def _value(item: object, tag: str) -> str:

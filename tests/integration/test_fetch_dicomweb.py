@@ -105,6 +105,27 @@ def test_an_archive_that_fails_is_told_and_starts_nothing(
         assert world.left_over() == []
 
 
+@pytest.mark.parametrize("study", ["..", ".", "1..2", ".1", "1.", "", "1.2/..", "1" * 65])
+def test_what_is_no_uid_is_asked_for_nowhere(tmp_path: Path, study: str) -> None:
+    server = HttpServer(Archive())
+    with server.serving() as url, fetching(tmp_path, url) as world:
+        answer = ask(world, study)
+        assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_REQUEST")
+        assert server.received == []
+
+
+@pytest.mark.parametrize("listed_as", ["..", "."])
+def test_a_series_that_is_a_step_in_a_path_is_not_followed(tmp_path: Path, listed_as: str) -> None:
+    archive = Archive()
+    for each in archive.instances:
+        each.add_new("SeriesInstanceUID", "LO", listed_as)
+    server = HttpServer(archive)
+    with server.serving() as url, fetching(tmp_path, url) as world:
+        answer = ask(world)
+        assert (answer.status_code, answer.json()["code"]) == (502, "SOURCE_FAILED")
+        assert [each.path for each in server.received] == [f"/studies/{STUDY}/series"]
+
+
 def test_what_came_before_the_failure_is_kept_and_the_rest_fetched(tmp_path: Path) -> None:
     archive = Archive(SPOILS["too-few"])
     server = HttpServer(archive)
