@@ -39,6 +39,7 @@ _study = arrivals.c.study_instance_uid
 _came = arrived_instances.c
 _INPUTS = _came.receipt != Receipt.NO_INPUT.value
 _IS_NEW = sa.and_(_came.round.is_(None), _came.receipt.in_([Receipt.NEW.value, Receipt.LATE.value]))
+_IS_IGNORED = sa.and_(_came.round.is_(None), _came.receipt == Receipt.IGNORED.value)
 
 
 @dataclass(frozen=True)
@@ -357,6 +358,7 @@ def _series_query(studies: list[str]) -> sa.Select[Any]:
             _came.series_instance_uid,
             sa.func.count().label("instances"),
             sa.func.count(sa.case((_IS_NEW, 1))).label("new"),
+            sa.func.count(sa.case((_IS_IGNORED, 1))).label("ignored"),
             sa.func.min(sa.case((_IS_NEW, _came.received_at))).label("first_new_at"),
             sa.func.max(_came.seen_at).label("last_seen_at"),
             sa.func.sum(_came.copies).label("copies"),
@@ -380,6 +382,7 @@ def _to_arrival(row: sa.Row[Any], series: Sequence[sa.Row[Any]]) -> Arrival:
                 new=int(each.new),
                 first_new_at=each.first_new_at,
                 last_seen_at=each.last_seen_at,
+                ignored=int(each.ignored),
             )
             for each in series
         ),

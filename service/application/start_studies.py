@@ -80,7 +80,7 @@ class StudyStarter:
         return tuple(job for job in found if job is not None)
 
     def start_fetched(self, study_instance_uid: str) -> Job:
-        """Start a study that somebody asked for; one without anything new has its job already.
+        """Start a study that somebody asked for; one of which a job has everything has it already.
 
         Raises
         ------
@@ -93,7 +93,8 @@ class StudyStarter:
             arrival = self.arrivals.get(study_instance_uid)
             if arrival is None or not arrival.instances:
                 raise StudyNotFoundError("there is no MR image of this study")
-            if not arrival.new and arrival.job_id is not None:
+            unanalysed = arrival.new or arrival.ignored
+            if not unanalysed and arrival.job_id is not None:
                 job = self.jobs.get(arrival.job_id)
                 if job.state not in _FRUITLESS:
                     return job

@@ -153,6 +153,18 @@ def late_series_ignored(world: ArrivalWorld) -> None:
     assert (job.arrival.late, job.arrival.superseded_by) == (6, None)
 
 
+def late_series_ignored_until_somebody_asks(world: ArrivalWorld) -> None:
+    world.send(series("a"), calling="ONCE")
+    world.after(30)
+    world.send(series("a", "flair", **FLAIR), calling="ONCE")
+    assert world.after(1000) == ()
+    first, second = (world.ask("a") for _ in range(2))
+    assert first.arrival is not None
+    assert (first.arrival.reason, first.arrival.instances) == ("fetched", 12)
+    assert second.job_id == first.job_id
+    assert world.analysis.files == [6, 12]
+
+
 def late_series_and_then_all_again(world: ArrivalWorld) -> None:
     everything = series("a") + series("a", "flair", **FLAIR)
     world.send(everything[:6])
@@ -333,6 +345,7 @@ SCENARIOS: list[tuple[Scenario, int, int]] = [
     (a_duplicate_keeps_the_round_open, 1, 1),
     (late_series_rerun, 2, 2),
     (late_series_ignored, 1, 1),
+    (late_series_ignored_until_somebody_asks, 2, 2),
     (late_series_and_then_all_again, 2, 2),
     (aborted_and_taken_up_again, 1, 1),
     (aborted_for_good, 1, 1),
