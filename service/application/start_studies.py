@@ -141,11 +141,14 @@ class StudyStarter:
             seen = tuple((uid, sizes[uid]) for uid in series)
             if self._looked.get(arrival.study_instance_uid) == seen:
                 return False
-            self._looked[arrival.study_instance_uid] = seen
             complete = Start(arrival, StartReason.EARLY, series)
             uids = self.arrivals.instances(complete)
             paths = [self.instances.path(arrival.study_instance_uid, uid) for uid in uids]
-            return self.roles_of(paths) >= set(roles)
+            if self.roles_of(paths) >= set(roles):
+                return True
+            # Only now: what could not be read, or not be started, is looked at again.
+            self._looked[arrival.study_instance_uid] = seen
+            return False
 
         return filled
 

@@ -270,6 +270,18 @@ def early_start(world: ArrivalWorld) -> None:
     assert world.analysis.files == [6, 12]
 
 
+def early_start_after_a_disk_that_failed_once(world: ArrivalWorld) -> None:
+    world.send(series("a", **SWI), calling="HASTY")
+    world.clock.pass_by(10)
+    uploads = world.settings.uploads_dir
+    away = uploads.rename(uploads.with_name("away"))
+    assert world.after(0) == ()
+    away.rename(uploads)
+    (job,) = world.after(0)
+    assert job.arrival is not None
+    assert job.arrival.reason == "early"
+
+
 def no_early_start_without_the_roles(world: ArrivalWorld) -> None:
     world.send(series("a", "flair", **FLAIR), calling="HASTY")
     assert world.after(29) == ()
@@ -355,6 +367,7 @@ SCENARIOS: list[tuple[Scenario, int, int]] = [
     (own_results_among_the_images, 1, 1),
     (reports_of_others_start_nothing, 1, 1),
     (early_start, 2, 2),
+    (early_start_after_a_disk_that_failed_once, 1, 1),
     (no_early_start_without_the_roles, 1, 1),
     (deadline_of_a_study_without_end, 2, 2),
     (listener_restarted_in_between, 1, 1),
