@@ -88,6 +88,16 @@ def test_an_error_that_is_not_ours_is_noted_and_raised(world: DeliveryWorld) -> 
     assert delivery.failure.code == "INTERNAL_ERROR"
 
 
+def test_a_delivery_of_a_lost_process_to_nobody_is_given_up(world: DeliveryWorld) -> None:
+    delivery = world.only()
+    lease = Lease("t", world.clock())
+    assert world.store.replace(delivery, delivery.claimed(lease, world.clock()))
+    world.clock.pass_by(8 * 86_400)
+    give_up_strays(world.store, ("other",), world.clock())
+    assert (world.only().state, world.only().lease) == ("FAILED", None)
+    assert [step.after for step in world.only().steps[-2:]] == ["PENDING", "FAILED"]
+
+
 def test_a_lease_is_renewed_while_it_is_sent(world: DeliveryWorld) -> None:
     renewed = threading.Event()
     replace = world.store.replace
