@@ -29,12 +29,15 @@ class StoragePeer:
     commits : str
         ``same``: on the same association; ``other``: on one of its own, to ``reports_to``;
         ``never``; ``some``: as ``same``, but the segmentation is told to be missing once.
+    spoil : callable
+        Changes a report about storage commitment before it is told.
     """
 
     classes: tuple[str, ...] = tuple(CLASSES.values())
     status: Callable[[str], int] = lambda _: 0x0000
     commits: str | None = None
     reports_to: int = 0
+    spoil: Callable[[Dataset], None] = lambda _: None
     aborts: bool = False
     sent: list[str] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
@@ -97,6 +100,7 @@ class StoragePeer:
             item.FailureReason = 0x0112
         if failed:
             report.FailedSOPSequence = failed
+        self.spoil(report)
         kind = 2 if failed else 1
         instance = "1.2.840.10008.1.20.1.1"
         if self.commits == "other":

@@ -94,7 +94,7 @@ class DicomwebArchive:
             raise SourceError(f"QIDO-RS answered HTTP {status}")
         try:
             found = json.loads(body)
-        except (UnicodeDecodeError, ValueError) as exc:
+        except (RecursionError, UnicodeDecodeError, ValueError) as exc:
             raise SourceError("QIDO-RS answered with what is no JSON") from exc
         return found if isinstance(found, list) else []
 

@@ -3,10 +3,11 @@
 import queue
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the module's __getattr__
@@ -26,7 +27,8 @@ from service.domain.errors import (
 
 REQUEST_STORAGE_COMMITMENT = 1
 SUCCESS = 0x0000
-NO_SUCH_OBJECT_INSTANCE = 0x0112
+# What reading a report raises that lacks something, or holds what it must not.
+_UNREADABLE = (AttributeError, TypeError, ValueError, OverflowError, BytesLengthException)
 # How often the wait looks whether the association still stands.
 LOOK_S = 0.1
 
@@ -142,18 +144,33 @@ def _reference(each: ResultObject) -> Dataset:
 
 
 def _answers(report: Dataset, objects: Sequence[ResultObject]) -> tuple[Answer, ...]:
-    """Read a report (PS3.4 table J.3-2); what it does not mention was not answered."""
-    held = {str(item.ReferencedSOPInstanceUID) for item in report.get("ReferencedSOPSequence", [])}
-    failed: Mapping[str, int] = {
-        str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason", NO_SUCH_OBJECT_INSTANCE))
-        for item in report.get("FailedSOPSequence", [])
-    }
+    """Read a report (PS3.4 table J.3-2); what it does not mention was not answered.
+
+    Raises
+    ------
+    DestinationRefusedError
+        If it is no such report.
+    """
+    try:
+        items = report.get("ReferencedSOPSequence") or []
+        held = {str(item.ReferencedSOPInstanceUID) for item in items}
+        items = report.get("FailedSOPSequence") or []
+        failed = {str(item.ReferencedSOPInstanceUID): _reason(item) for item in items}
+    except _UNREADABLE as exc:
+        raise DestinationRefusedError(
+            "the report about storage commitment is not as the standard says"
+        ) from exc
     answers = []
     for each in objects:
         uid = each.sop_instance_uid
         if uid in failed:
-            told = f"no commitment, {failed[uid]:04X}H"
+            told = f"no commitment, {failed[uid]}"
             answers.append(Answer(each.kind, ObjectState.REFUSED, told))
         elif uid in held:
             answers.append(Answer(each.kind, ObjectState.CONFIRMED, "storage commitment"))
     return tuple(answers)
+
+
+def _reason(item: Dataset) -> str:
+    reason = item.get("FailureReason")
+    return "no reason" if reason is None else f"{int(reason):04X}H"

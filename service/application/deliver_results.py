@@ -91,8 +91,6 @@ class Deliverer:
         ------
         JobDatabaseError
             If the database cannot be reached.
-        Exception
-            An error that is not ours, after the attempt was noted as failed.
         """
         attempts = 0
         while not ended():
@@ -143,9 +141,9 @@ class Deliverer:
             raise
         except ThrombolensError as exc:
             self._conclude_unless_lost(held, Failure.of(exc))
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - it is logged, and the other deliveries are sent
+            _log.exception("delivery_crashed")
             self._conclude_unless_lost(held, _unexpected(exc))
-            raise
 
     def _send_and_confirm(self, held: "HeldDelivery") -> None:
         delivery = held.get()

@@ -3,11 +3,13 @@
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from service.adapters.destination_entries import AnyEntry
 from service.domain.destination import ObjectKind
@@ -157,6 +159,40 @@ def test_what_the_receiver_lost_is_sent_again(tmp_path: Path) -> None:
     assert peer.sent == [SEG]
     assert peer.asked[-1] == [SEG]
     assert world.only().state == "DELIVERED"
+
+
+def _without_uids(report: Dataset) -> None:
+    for item in report.ReferencedSOPSequence:
+        del item.ReferencedSOPInstanceUID
+
+
+def _with_several_reasons(report: Dataset) -> None:
+    report.FailedSOPSequence = report.ReferencedSOPSequence
+    report.FailedSOPSequence[0].FailureReason = [1, 2]
+
+
+@pytest.mark.parametrize("spoil", [_without_uids, _with_several_reasons])
+def test_a_report_that_is_none_confirms_nothing(
+    tmp_path: Path, spoil: Callable[[Dataset], None]
+) -> None:
+    peer = StoragePeer(commits="same", spoil=spoil)
+    world = delivered(tmp_path, peer, confirm="storage-commitment")
+    failure = world.only().failure
+    assert failure is not None
+    assert (failure.code, world.only().state) == ("DESTINATION_REFUSED", "PENDING")
+    assert "storage commitment is not as the standard says" in failure.message
+    assert set(world.states().values()) == {"ACCEPTED"}
+
+
+def test_an_object_may_be_lost_for_no_reason(tmp_path: Path) -> None:
+    def spoil(report: Dataset) -> None:
+        (item,) = report.FailedSOPSequence
+        item.FailureReason = None
+
+    peer = StoragePeer(commits="same", missing=[SEG], spoil=spoil)
+    world = delivered(tmp_path, peer, confirm="storage-commitment")
+    assert world.statuses()["segmentation"] == "no commitment, no reason"
+    assert world.states()["structured_report"] == "CONFIRMED"
 
 
 def test_a_receiver_without_commitment_is_named(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def wado(request: Received) -> bool:
 SPOILS: dict[str, Callable[[Received], Response | None]] = {
     "no-list": when("/series", Response(status_code=500)),
     "no-json": when("/series", Response("<html/>", media_type="text/html")),
+    "endless-json": when("/series", Response("[" * 200_000, media_type="application/json")),
     "no-instances-listed": when("/instances", Response(status_code=503)),
     "wado-refuses": lambda r: Response(status_code=406) if wado(r) else None,
     "no-multipart": lambda r: Response(b"DICM") if wado(r) else None,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.application.deliver_results import (
     Channel,
@@ -79,10 +80,16 @@ def test_a_job_deleted_meanwhile_ends_the_attempt(world: DeliveryWorld) -> None:
     assert world.store.of_job(JOB) == ()
 
 
-def test_an_error_that_is_not_ours_is_noted_and_raised(world: DeliveryWorld) -> None:
-    with pytest.raises(ZeroDivisionError):
-        deliverer(world, lambda: 1 / 0).deliver_due()
-    delivery = world.only()
+def test_an_error_that_is_not_ours_is_noted_and_the_others_are_sent(world: DeliveryWorld) -> None:
+    world.finish("c" * 32)
+    faults = iter([True])
+    crashing = deliverer(world, lambda: 1 / 0 if next(faults, False) else None)
+    with structlog.testing.capture_logs() as logs:
+        assert crashing.deliver_due() == 2
+    assert [each["event"] for each in logs].count("delivery_crashed") == 1
+    states = {job: world.only(job).state.value for job in (JOB, "c" * 32)}
+    assert sorted(states.values()) == ["PENDING", "SENT"]
+    delivery = next(world.only(job) for job, state in states.items() if state == "PENDING")
     assert delivery.state == "PENDING"
     assert delivery.failure is not None
     assert delivery.failure.code == "INTERNAL_ERROR"
