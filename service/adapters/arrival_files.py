@@ -95,11 +95,14 @@ class ArrivalFolders:
             shutil.rmtree(self._folder(study_instance_uid))
 
     def sweep(self, older_than_s: float) -> None:
-        """Delete what associations that broke left half, if nothing was written to it so long."""
+        """Delete what associations that broke left half, if nothing was written to it so long.
+
+        They leave files only; a folder is somebody else's and stays.
+        """
         limit = time.time() - older_than_s
         for path in self.incoming.iterdir():
             with suppress(FileNotFoundError):
-                if path.stat().st_mtime < limit:
+                if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
 
     def _folder(self, study_instance_uid: str) -> Path:
