@@ -9,7 +9,7 @@ from urllib.parse import quote
 from service.adapters.http_peers import HttpPeer
 from service.adapters.multipart_related import RelatedParts
 from service.adapters.source_entries import DicomwebSource, source_of
-from service.application.ports import Incoming
+from service.application.arrival_ports import Incoming
 from service.domain.errors import (
     DeliveryError,
     InvalidDestinationsError,

@@ -3,7 +3,7 @@
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
-from service.application.ports import Incoming
+from service.application.arrival_ports import Incoming
 from service.domain.errors import MalformedUploadError
 
 MULTIPART_RELATED = "multipart/related"

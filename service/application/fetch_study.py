@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from service.application.ports import ArrivalStore, Incoming
+from service.application.arrival_ports import ArrivalStore, Incoming
 from service.application.receive_instance import InstanceReceiver
 from service.application.start_studies import StudyStarter
 from service.domain.arrival import Source

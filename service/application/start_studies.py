@@ -4,11 +4,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from service.application.ports import ArrivalStore, Clock, InstanceShelf, JobQueue, JobStore
+from service.application.arrival_ports import ArrivalStore, InstanceShelf
+from service.application.ports import Clock, JobQueue, JobStore
 from service.application.receive_study import UploadShelf, keep_job
 from service.domain.arrival import (
     Arrival,
@@ -157,6 +159,8 @@ def forget_old_arrivals(
     store: ArrivalStore, shelf: InstanceShelf, clock: Clock, days: float
 ) -> None:
     """Delete what arrived of studies whose jobs are forgotten, and to which nothing came since."""
-    for study in store.idle_since(clock() - timedelta(days=days)):
-        shelf.discard(study)
-        store.forget(study)
+    moment = clock() - timedelta(days=days)
+    for study in store.idle_since(moment):
+        # Something may have come since the look; then it is no longer idle.
+        store.forget(study, moment, partial(shelf.bury, study))
+    shelf.discard_buried()
