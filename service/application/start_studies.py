@@ -114,6 +114,9 @@ class StudyStarter:
         except ThrombolensError as exc:
             _log.warning("study_not_started", source=arrival.source.name, code=exc.code)
             return None
+        except Exception:  # noqa: BLE001 - it is logged, and the other studies are started
+            _log.exception("study_not_started", source=arrival.source.name)
+            return None
 
     def _start(self, start: Start) -> Job:
         now = self.clock()
