@@ -19,17 +19,12 @@ AnyNetworkConfig = Annotated[
 AnyNetwork = UpAttLLSTM | AttentionUnet2d | AnisotropicUnet3d
 
 
-def input_spec(config: NetworkConfig | AttentionUnetConfig | AnisotropicUnetConfig) -> InputSpec:
+def input_spec(config: AnyNetworkConfig) -> InputSpec:
     """Say how volumes become the input of a network."""
-    return InputSpec(divisor=config.divisor, neighbours=neighbours(config))
+    return InputSpec(divisor=config.divisor, neighbours=config.neighbours)
 
 
-def neighbours(config: NetworkConfig | AttentionUnetConfig | AnisotropicUnetConfig) -> int:
-    """Return how many slices a network is given beside a stack, on either side."""
-    return config.neighbours if isinstance(config, NetworkConfig) else 0
-
-
-def build(config: NetworkConfig | AttentionUnetConfig | AnisotropicUnetConfig) -> AnyNetwork:
+def build(config: AnyNetworkConfig) -> AnyNetwork:
     """Make a network with drawn weights."""
     if isinstance(config, AttentionUnetConfig):
         return AttentionUnet2d(config)

@@ -5,7 +5,7 @@ measurement are the same. They keep no state across slices.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from monai.networks.nets import AttentionUnet, DynUNet
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ class AttentionUnetConfig:
     """
 
     __pydantic_config__ = STRICT
+    neighbours: ClassVar[int] = 0
 
     kind: Literal["attention_unet_2d"]
     roles: int = 6
@@ -59,6 +60,7 @@ class AnisotropicUnetConfig:
     """
 
     __pydantic_config__ = STRICT
+    neighbours: ClassVar[int] = 0
 
     kind: Literal["unet_3d"]
     roles: int = 6

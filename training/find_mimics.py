@@ -26,7 +26,7 @@ from training.measure_run import predictor_of
 from training.memory import keep_freed_memory
 
 MIMICS = "mimics.json"
-# From this probability on something is taken for a clot; lower than any threshold in service.
+# From this probability on something is taken for a clot here, whatever the threshold in service.
 TAKEN_FOR_A_CLOT = 0.5
 SMALLEST_VOXELS = 3
 

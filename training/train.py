@@ -21,7 +21,7 @@ import typer
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from training.architectures import AnyNetwork, build, neighbours
+from training.architectures import AnyNetwork, build
 from training.augment import augment
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
@@ -68,7 +68,7 @@ def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: 
         case = cases[int(rng.integers(len(cases)))]
         whole = case.target.shape[1:]
         size = (slices, rows or whole[0], columns or whole[1])
-        drawn = draw_slab(case, size, rng, neighbours=neighbours(config.network), aim=config.aim)
+        drawn = draw_slab(case, size, rng, neighbours=config.network.neighbours, aim=config.aim)
         slab = augment(drawn, rng)
         slabs.append(drop_modalities(slab, step / config.steps, config.dropout, rng))
     return _stack(slabs)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from training.architectures import AnyNetwork, AnyNetworkConfig, build, neighbours
+from training.architectures import AnyNetwork, AnyNetworkConfig, build
 from training.network import NetworkConfig
 
 # Weights that see the sequences.
@@ -66,7 +66,7 @@ def initial_weights(released: AnyNetwork, config: AnyNetworkConfig) -> dict[str,
 
 def _among_neighbours(weight: Tensor, config: AnyNetworkConfig, added: int) -> Tensor:
     """Put zeros before and behind the weights of the slices (out, channel, row, column)."""
-    seen = (2 * neighbours(config) + 1) * config.roles
+    seen = (2 * config.neighbours + 1) * config.roles
     beside = weight.new_zeros((len(weight), added * config.roles, *weight.shape[2:]))
     return torch.cat([beside, weight[:, :seen], beside, weight[:, seen:]], dim=1)
 

@@ -6,7 +6,6 @@ a study that is analysed again is not stored again.
 
 import errno
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from service.adapters.durable_files import sync
 from service.domain.arrival import ArrivedInstance
 from service.domain.errors import StorageError
 
@@ -60,13 +60,13 @@ class ArrivalFolders:
         """Move a complete file to its place; on disk when this returns."""
         target = self.path(instance.study_instance_uid, instance.sop_instance_uid)
         with _storage():
-            _sync(file)
+            sync(file)
             if not target.parent.exists():
                 target.parent.mkdir(exist_ok=True)
-                _sync(self._root)
+                sync(self._root)
             file.replace(target)
             target.chmod(0o640)
-            _sync(target.parent)
+            sync(target.parent)
 
     def remove(self, instance: ArrivedInstance) -> None:
         """Delete the file of an instance, if there is one."""
@@ -86,7 +86,7 @@ class ArrivalFolders:
             try:
                 for number, uid in enumerate(sop_instance_uids, 1):
                     _link(self.path(study_instance_uid, uid), folder / f"{number:06d}")
-                _sync(folder)
+                sync(folder)
             except OSError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -129,15 +129,6 @@ def _link(source: Path, target: Path) -> None:
         if exc.errno not in _NO_LINKS:
             raise
         shutil.copyfile(source, target)
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

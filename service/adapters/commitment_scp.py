@@ -14,19 +14,19 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
     StorageCommitmentPushModelInstance,
 )
 
+from service.adapters.dimse_status import (
+    CLASS_INSTANCE_CONFLICT,
+    INVALID_ARGUMENT,
+    NO_SUCH_ACTION,
+    NO_SUCH_OBJECT_INSTANCE,
+    PROCESSING_FAILURE,
+    SUCCESS,
+)
 from service.adapters.source_entries import Commitment
 from service.domain.errors import JobDatabaseError
 
 _log = structlog.get_logger(__name__)
 
-SUCCESS = 0x0000
-# PS3.7 annex C.
-PROCESSING_FAILURE = 0x0110
-NO_SUCH_ACTION = 0x0123
-INVALID_ARGUMENT = 0x0115
-# PS3.4 table J.3-1: failure reasons.
-NO_SUCH_OBJECT_INSTANCE = 0x0112
-CLASS_INSTANCE_CONFLICT = 0x0119
 REQUEST = 1
 # PS3.4 J.3.3: event types.
 ALL_HELD, SOME_FAILED = 1, 2

@@ -6,21 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from service.adapters import dicom_json
 from service.adapters.destination_entries import StowEntry
+from service.adapters.dimse_status import DUPLICATE_SOP_INSTANCE
 from service.adapters.http_peers import HttpPeer
 from service.application.ports import Parcel, ResultObject
 from service.domain.delivery import Answer, ObjectState
 from service.domain.errors import DestinationRefusedError
 
-DICOM_JSON = "application/dicom+json"
-FAILED_SOP_SEQUENCE = "00081198"
-REFERENCED_SOP_SEQUENCE = "00081199"
-REFERENCED_SOP_INSTANCE_UID = "00081155"
-FAILURE_REASON = "00081197"
-WARNING_REASON = "00081196"
-SOP_INSTANCE_UID = "00080018"
-# PS3.7 C.5.12: SOP Instance already there. Ours derive from what they say: it is the same object.
-DUPLICATE_SOP_INSTANCE = 0x0111
 # PS3.18 table 10.5.3-1: the statuses that come with a Store Instances Response.
 STORED, STORED_WITH_WARNINGS, NOT_ALL_STORED = 200, 202, 409
 
@@ -47,7 +40,7 @@ class QidoPeer:
         status, body = self._peer.ask(
             "GET",
             f"{self._url}/studies/{quote(each.study_instance_uid, safe='')}/instances",
-            headers={"Accept": DICOM_JSON},
+            headers={"Accept": dicom_json.MEDIA_TYPE},
             params={"SOPInstanceUID": each.sop_instance_uid},
         )
         if status in (204, 404):
@@ -57,7 +50,8 @@ class QidoPeer:
             raise DestinationRefusedError(f"QIDO-RS answered HTTP {status}")
         # A service that does not know the parameter returns the whole study: ours is looked for.
         return sum(
-            _value(item, SOP_INSTANCE_UID) == each.sop_instance_uid for item in _list(_json(body))
+            dicom_json.first(item, dicom_json.SOP_INSTANCE_UID) == each.sop_instance_uid
+            for item in _list(_json(body))
         )
 
 
@@ -75,7 +69,7 @@ class StowSender:
         status, body = self._peer.ask(
             "POST",
             f"{self._url}/studies",
-            headers={"Content-Type": kind, "Accept": DICOM_JSON},
+            headers={"Content-Type": kind, "Accept": dicom_json.MEDIA_TYPE},
             content=multipart_related(parcel.objects, boundary),
         )
         return answers_of(status, body, parcel.objects)
@@ -109,8 +103,8 @@ def answers_of(status: int, body: bytes, objects: Sequence[ResultObject]) -> tup
         response = response[0]
     if not isinstance(response, Mapping):
         raise DestinationRefusedError(f"HTTP {status} with an answer that is no data set")
-    stored = _by_uid(response, REFERENCED_SOP_SEQUENCE)
-    failed = _by_uid(response, FAILED_SOP_SEQUENCE)
+    stored = _by_uid(response, dicom_json.REFERENCED_SOP_SEQUENCE)
+    failed = _by_uid(response, dicom_json.FAILED_SOP_SEQUENCE)
     return tuple(_answer(each, stored, failed, status) for each in objects)
 
 
@@ -119,13 +113,13 @@ def _answer(
 ) -> Answer:
     uid = each.sop_instance_uid
     if uid in failed:
-        code = _status(_value(failed[uid], FAILURE_REASON))
+        code = _status(dicom_json.first(failed[uid], dicom_json.FAILURE_REASON))
         if code == DUPLICATE_SOP_INSTANCE:
             return Answer(each.kind, ObjectState.ACCEPTED, "0111H, already there")
         told = "no reason" if code is None else f"{code:04X}H"
         return Answer(each.kind, ObjectState.REFUSED, f"HTTP {status}, {told}")
     if uid in stored:
-        warning = _status(_value(stored[uid], WARNING_REASON))
+        warning = _status(dicom_json.first(stored[uid], dicom_json.WARNING_REASON))
         told = "" if warning is None else f", warning {warning:04X}H"
         return Answer(each.kind, ObjectState.ACCEPTED, f"HTTP {status}{told}")
     return Answer(each.kind, ObjectState.REFUSED, f"HTTP {status}, not mentioned")
@@ -139,16 +133,10 @@ def _status(value: object) -> int | None:
 
 
 def _by_uid(response: Mapping[str, Any], sequence: str) -> dict[str, Any]:
-    element = response.get(sequence)
-    items = _list(element.get("Value")) if isinstance(element, Mapping) else []
-    return {str(_value(item, REFERENCED_SOP_INSTANCE_UID)): item for item in items}
-
-
-def _value(item: object, tag: str) -> object:
-    """Return the first value of an element in DICOM JSON (PS3.18 F.2), or None."""
-    element = item.get(tag) if isinstance(item, Mapping) else None
-    values = _list(element.get("Value")) if isinstance(element, Mapping) else []
-    return values[0] if values else None
+    return {
+        str(dicom_json.first(item, dicom_json.REFERENCED_SOP_INSTANCE_UID)): item
+        for item in dicom_json.values(response, sequence)
+    }
 
 
 def _list(value: object) -> list[Any]:

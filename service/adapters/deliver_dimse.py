@@ -14,13 +14,11 @@ from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
 
 from service.adapters.destination_entries import CStoreEntry, Tls
+from service.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, SUCCESS
 from service.application.ports import Parcel, ResultObject
 from service.domain.delivery import Answer, ObjectState
 from service.domain.errors import DestinationUnreachableError, InvalidDestinationsError
 
-SUCCESS = 0x0000
-# PS3.7 C.5.12: SOP Instance already there. Ours derive from what they say: it is the same object.
-DUPLICATE_SOP_INSTANCE = 0x0111
 # PS3.4 table B.2-1: stored, but coerced or with elements dropped; PS3.7 C.4: warnings.
 WARNINGS = (0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000))
 # Ours are uncompressed, so that whoever knows the SOP class takes one of the two.

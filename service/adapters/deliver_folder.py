@@ -5,6 +5,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from service.adapters.durable_files import sync
 from service.application.ports import Parcel, ResultObject
 from service.domain.delivery import Answer, ObjectState
 from service.domain.destination import ObjectKind
@@ -58,13 +59,5 @@ def _write_whole(path: Path, content: bytes) -> None:
     except OSError:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last, as the content does."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    # The new name must last, as the content does.
+    sync(path.parent)

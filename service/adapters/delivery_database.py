@@ -14,6 +14,7 @@ from service.adapters.delivery_rows import (
     object_values,
     to_delivery,
 )
+from service.adapters.job_rows import grouped
 from service.adapters.job_tables import deliveries, delivery_objects, delivery_steps
 from service.domain.delivery import Delivery, DeliveryState
 from service.domain.errors import UnknownDeliveryError
@@ -148,8 +149,8 @@ class DeliveryDatabase:
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
             wanted = [row.delivery_id for row in rows]
-            objects = _grouped(connection, delivery_objects, wanted)
-            steps = _grouped(connection, delivery_steps, wanted)
+            objects = grouped(connection, delivery_objects, delivery_objects.c.delivery_id, wanted)
+            steps = grouped(connection, delivery_steps, delivery_steps.c.delivery_id, wanted)
         return tuple(
             to_delivery(row, objects.get(row.delivery_id, []), steps.get(row.delivery_id, []))
             for row in rows
@@ -163,14 +164,3 @@ def _write_object(
         delivery_objects.c.delivery_id == delivery_id, delivery_objects.c.number == number
     )
     connection.execute(delivery_objects.update().where(key).values(**values))
-
-
-def _grouped(
-    connection: sa.Connection, table: sa.Table, wanted: list[str]
-) -> dict[str, list[sa.Row[Any]]]:
-    """Return the rows of several deliveries, in order, by delivery."""
-    query = sa.select(table).where(table.c.delivery_id.in_(wanted)).order_by(table.c.number)
-    grouped: dict[str, list[sa.Row[Any]]] = {}
-    for row in connection.execute(query):
-        grouped.setdefault(row.delivery_id, []).append(row)
-    return grouped

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from service.adapters.job_rows import failure_values, to_failure
 from service.adapters.job_tables import deliveries, delivery_objects, delivery_steps
 from service.domain.delivery import (
     DeliveredObject,
@@ -14,7 +15,7 @@ from service.domain.delivery import (
     ObjectState,
 )
 from service.domain.destination import ObjectKind
-from service.domain.job import Failure, Lease
+from service.domain.job import Lease
 
 
 def add_deliveries(connection: sa.Connection, new: Iterable[Delivery]) -> None:
@@ -59,7 +60,7 @@ def add_steps(connection: sa.Connection, delivery: Delivery, known: int) -> None
 
 def delivery_values(delivery: Delivery) -> dict[str, Any]:
     """Return what may change of a delivery, without its revision."""
-    lease, failure = delivery.lease, delivery.failure
+    lease = delivery.lease
     return {
         "state": delivery.state.value,
         "attempts": delivery.attempts,
@@ -68,9 +69,7 @@ def delivery_values(delivery: Delivery) -> dict[str, Any]:
         "begun_at": delivery.begun_at,
         "due_at": delivery.due_at,
         "finished_at": delivery.finished_at,
-        "failure_code": failure.code if failure else None,
-        "failure_message": failure.message if failure else None,
-        "failure_fixed_by": failure.fixed_by if failure else None,
+        **failure_values(delivery.failure),
     }
 
 
@@ -87,9 +86,6 @@ def to_delivery(
     row: sa.Row[Any], objects: Sequence[sa.Row[Any]], steps: Sequence[sa.Row[Any]]
 ) -> Delivery:
     """Return the delivery that rows of the three tables stand for."""
-    failure = None
-    if row.failure_code is not None:
-        failure = Failure(row.failure_code, row.failure_message, row.failure_fixed_by)
     return Delivery(
         delivery_id=row.delivery_id,
         job_id=row.job_id,
@@ -101,7 +97,7 @@ def to_delivery(
         revision=row.revision,
         attempts=row.attempts,
         lease=Lease(row.lease, row.lease_expires_at) if row.lease else None,
-        failure=failure,
+        failure=to_failure(row),
         steps=tuple(_to_step(step) for step in steps),
     )
 

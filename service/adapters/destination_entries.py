@@ -31,7 +31,7 @@ AETitle = Annotated[
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[FiniteFloat, Field(gt=0, le=600)]
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 
 
 def _checked_url(value: str) -> str:
@@ -75,7 +75,7 @@ class Retry(Entry):
 class Receiver(Entry):
     """What every entry may say."""
 
-    name: _Name
+    name: Name
     results: Annotated[tuple[StudyResult, ...], Field(min_length=1)] = tuple(StudyResult)
     timeout_seconds: Seconds = 30.0
     retry: Retry = Retry()

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
 from service.adapters.destination_entries import AnyEntry, DestinationFile
-from service.adapters.entry_faults import first_fault
-from service.adapters.yaml_texts import read_yaml
+from service.adapters.entry_files import EntryFile
 from service.domain.errors import InvalidDestinationsError
+
+_FILE = EntryFile(
+    DestinationFile, "destinations", named_by="name", by_kind=True, error=InvalidDestinationsError
+)
 
 
 def read_destinations(path: Path) -> tuple[AnyEntry, ...]:
@@ -20,15 +20,7 @@ def read_destinations(path: Path) -> tuple[AnyEntry, ...]:
         If the file cannot be read, is no YAML, or says something that is not understood; names
         the entry and the value.
     """
-    try:
-        content = read_yaml(path)
-        checked = DestinationFile.model_validate(content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise InvalidDestinationsError(f"{path}: {exc}") from exc
-    except ValidationError as exc:
-        fault = first_fault(exc, content, "destinations")
-        raise InvalidDestinationsError(f"{path}: {fault}") from exc
-    return tuple(checked.destinations)
+    return tuple(_FILE.read(path).destinations)
 
 
 def read_secret(path: Path) -> str:

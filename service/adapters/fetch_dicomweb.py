@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
+from service.adapters import dicom_json
 from service.adapters.http_peers import HttpPeer
 from service.adapters.multipart_related import RelatedParts
 from service.adapters.source_entries import DicomwebSource, source_of
@@ -18,12 +19,8 @@ from service.domain.errors import (
     SourceError,
 )
 
-DICOM_JSON = "application/dicom+json"
 # The instances as they are stored there, whatever their transfer syntax (PS3.18 8.7.3.5.2).
 INSTANCES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-MODALITY = "00080060"
-SERIES_INSTANCE_UID = "0020000E"
-SOP_INSTANCE_UID = "00080018"
 # An instance takes about a thousand bytes in an answer.
 LONGEST_ANSWER = 64 << 20
 LONGEST_SERIES_S = 1800.0
@@ -51,13 +48,13 @@ class DicomwebArchive:
         found = self._search(f"{_study(study_instance_uid)}/series")
         # A series whose modality is not told may be MR.
         uids = [
-            _value(each, SERIES_INSTANCE_UID)
+            _value(each, dicom_json.SERIES_INSTANCE_UID)
             for each in found
-            if _value(each, MODALITY) in ("MR", "")
+            if _value(each, dicom_json.MODALITY) in ("MR", "")
         ]
         return {
             uid: frozenset(
-                _value(each, SOP_INSTANCE_UID)
+                _value(each, dicom_json.SOP_INSTANCE_UID)
                 for each in self._search(f"{_series(study_instance_uid, uid)}/instances")
             )
             for uid in uids
@@ -84,7 +81,7 @@ class DicomwebArchive:
             status, body = self._peer.ask(
                 "GET",
                 f"{self._url}/{path}",
-                headers={"Accept": DICOM_JSON},
+                headers={"Accept": dicom_json.MEDIA_TYPE},
                 longest=LONGEST_ANSWER,
             )
         if status in (204, 404):
@@ -121,10 +118,8 @@ def _segment(uid: str) -> str:
 
 
 def _value(item: object, tag: str) -> str:
-    """Return the first value of an element in DICOM JSON (PS3.18 F.2), empty if there is none."""
-    element = item.get(tag) if isinstance(item, Mapping) else None
-    values = element.get("Value") if isinstance(element, Mapping) else None
-    return str(values[0]) if isinstance(values, list) and values else ""
+    """Return the first value of an element as text, empty if there is none."""
+    return "".join(map(str, dicom_json.values(item, tag)[:1]))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from alembic.config import Config
 
 from service.adapters.database_engine import make_engine, reading, writing
 from service.adapters.delivery_rows import add_deliveries
-from service.adapters.job_rows import add_job, job_values, to_job, write_history
+from service.adapters.job_rows import add_job, grouped, job_values, to_job, write_history
 from service.adapters.job_tables import (
     canaries,
     deliveries,
@@ -197,8 +197,8 @@ class JobDatabase:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
             wanted = [row.job_id for row in rows]
-            steps = _grouped(connection, transitions, wanted)
-            runs = _grouped(connection, stages, wanted)
+            steps = grouped(connection, transitions, transitions.c.job_id, wanted)
+            runs = grouped(connection, stages, stages.c.job_id, wanted)
             came = connection.execute(
                 sa.select(job_arrivals).where(job_arrivals.c.job_id.in_(wanted))
             ).all()
@@ -221,14 +221,3 @@ def _day_before(now: datetime) -> datetime:
 def _counted(connection: sa.Connection, column: sa.Column[Any]) -> dict[str, int]:
     query = sa.select(column, sa.func.count()).where(column.is_not(None)).group_by(column)
     return {str(value): int(count) for value, count in connection.execute(query)}
-
-
-def _grouped(
-    connection: sa.Connection, table: sa.Table, job_ids: list[str]
-) -> dict[str, list[sa.Row[Any]]]:
-    """Return the rows of several jobs, in order, by job."""
-    query = sa.select(table).where(table.c.job_id.in_(job_ids)).order_by(table.c.number)
-    grouped: dict[str, list[sa.Row[Any]]] = {}
-    for row in connection.execute(query):
-        grouped.setdefault(row.job_id, []).append(row)
-    return grouped

@@ -38,6 +38,13 @@ def job_values(job: Job) -> dict[str, Any]:
         "progress": job.progress,
         "result": outcome.result if outcome else None,
         "files": list(outcome.files) if outcome else None,
+        **failure_values(failure),
+    }
+
+
+def failure_values(failure: Failure | None) -> dict[str, Any]:
+    """Return what is stored of a failure, of a job or of a delivery."""
+    return {
         "failure_code": failure.code if failure else None,
         "failure_message": failure.message if failure else None,
         "failure_fixed_by": failure.fixed_by if failure else None,
@@ -80,6 +87,17 @@ def _stage_values(run: StageRun) -> dict[str, Any]:
     }
 
 
+def grouped(
+    connection: sa.Connection, table: sa.Table, key: sa.Column[Any], wanted: list[str]
+) -> dict[str, list[sa.Row[Any]]]:
+    """Return the rows of a table that belong to several others, in order, by their key."""
+    query = sa.select(table).where(key.in_(wanted)).order_by(table.c.number)
+    found: dict[str, list[sa.Row[Any]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(getattr(row, key.name), []).append(row)
+    return found
+
+
 def to_job(
     row: sa.Row[Any],
     steps: list[sa.Row[Any]],
@@ -101,14 +119,15 @@ def to_job(
         stage=row.stage,
         progress=row.progress,
         outcome=Outcome(row.result, tuple(row.files)) if row.result else None,
-        failure=_to_failure(row),
+        failure=to_failure(row),
         transitions=tuple(_to_transition(step) for step in steps),
         stages=tuple(StageRun(r.attempt, r.stage, r.started_at, r.finished_at) for r in runs),
         arrival=None if arrival is None else _to_arrival(arrival),
     )
 
 
-def _to_failure(row: sa.Row[Any]) -> Failure | None:
+def to_failure(row: sa.Row[Any]) -> Failure | None:
+    """Return the failure of a row that ``failure_values`` wrote."""
     if row.failure_code is None:
         return None
     return Failure(row.failure_code, row.failure_message, row.failure_fixed_by)

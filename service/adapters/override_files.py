@@ -1,25 +1,21 @@
 """Site overrides as a YAML file, checked when it is read."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
     StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
+from service.adapters.entry_files import EntryFile
 from service.adapters.header_facts import KNOWN_ATTRIBUTES
-from service.adapters.yaml_texts import read_yaml
 from service.domain.errors import InvalidOverridesError
 from service.domain.override import Condition, SiteOverride
 from service.domain.sequence import Role, SequenceLabel
@@ -122,6 +118,11 @@ class _File(_Entry):
         return self
 
 
+_OVERRIDES = EntryFile(
+    _File, "overrides", named_by="id", by_kind=False, error=InvalidOverridesError
+)
+
+
 def read_overrides(path: Path) -> tuple[SiteOverride, ...]:
     """Read the overrides of a site, in their order.
 
@@ -131,25 +132,4 @@ def read_overrides(path: Path) -> tuple[SiteOverride, ...]:
         If the file cannot be read, is no YAML, or says something that is not understood; names
         the entry and the value.
     """
-    try:
-        content = read_yaml(path)
-        checked = _File.model_validate(content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise InvalidOverridesError(f"{path}: {exc}") from exc
-    except ValidationError as exc:
-        first = exc.errors(include_url=False, include_context=False)[0]
-        raise InvalidOverridesError(f"{path}: {_told(first, content)}") from exc
-    return tuple(each.as_override() for each in checked.overrides)
-
-
-def _told(error: ErrorDetails, content: Mapping[str, Any]) -> str:
-    """Say in one line which entry is wrong, where, and what stands there."""
-    place = list(error["loc"])
-    words = [".".join(map(str, place)) or "the file"]
-    if len(place) > 1:
-        entry = content["overrides"][place[1]]
-        name = entry.get("id") if isinstance(entry, dict) else None
-        words += [f"(id {name})"] if name else []
-    wrong = error["input"]
-    given = f", not {wrong!r}" if isinstance(wrong, str) else ""
-    return f"{' '.join(words)}: {error['msg'].removeprefix('Value error, ')}{given}"
+    return tuple(each.as_override() for each in _OVERRIDES.read(path).overrides)

@@ -10,14 +10,13 @@ from service.adapters.destination_entries import (
     AETitle,
     Entry,
     HttpAccess,
+    Name,
     Port,
     Seconds,
     Url,
 )
 from service.domain.arrival import ArrivalPolicy, LateSeries, Source
 from service.domain.sequence import Role
-
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 
 
 class Policy(Entry):
@@ -76,7 +75,7 @@ class Commitment(Entry):
 class CStoreSource(Entry):
     """Senders that associate with us, known by their AE titles."""
 
-    name: _Name
+    name: Name
     kind: Literal["c-store"]
     calling_ae: Annotated[tuple[AETitle, ...], Field(min_length=1)]
     addresses: tuple[IPv4Address | IPv6Address, ...] = ()
@@ -87,7 +86,7 @@ class CStoreSource(Entry):
 class StowSource(Entry):
     """Senders by STOW-RS; there is one such source at most."""
 
-    name: _Name
+    name: Name
     kind: Literal["stow"]
     bearer_file: Path | None = None
     policy: Policy = Policy()
@@ -96,7 +95,7 @@ class StowSource(Entry):
 class DicomwebSource(HttpAccess):
     """An archive from which studies are fetched when somebody asks."""
 
-    name: _Name
+    name: Name
     kind: Literal["dicomweb"]
     url: Url
     timeout_seconds: Seconds = 60.0

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
-from service.adapters.entry_faults import first_fault
+from service.adapters.entry_files import EntryFile
 from service.adapters.source_entries import SourceFile
-from service.adapters.yaml_texts import read_yaml
 from service.domain.errors import InvalidSourcesError
+
+_FILE = EntryFile(SourceFile, "sources", named_by="name", by_kind=True, error=InvalidSourcesError)
 
 
 def read_sources(path: Path) -> SourceFile:
@@ -20,10 +18,4 @@ def read_sources(path: Path) -> SourceFile:
         If the file cannot be read, is no YAML, or says something that is not understood; names
         the entry and the value.
     """
-    try:
-        content = read_yaml(path)
-        return SourceFile.model_validate(content)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-        raise InvalidSourcesError(f"{path}: {exc}") from exc
-    except ValidationError as exc:
-        raise InvalidSourcesError(f"{path}: {first_fault(exc, content, 'sources')}") from exc
+    return _FILE.read(path)

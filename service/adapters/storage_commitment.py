@@ -17,6 +17,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
 
 from service.adapters.deliver_dimse import DimsePeer
 from service.adapters.destination_entries import CStoreEntry
+from service.adapters.dimse_status import SUCCESS
 from service.application.ports import ResultObject
 from service.domain.delivery import Answer, ObjectState
 from service.domain.errors import (
@@ -26,7 +27,6 @@ from service.domain.errors import (
 )
 
 REQUEST_STORAGE_COMMITMENT = 1
-SUCCESS = 0x0000
 # What reading a report raises that lacks something, or holds what it must not.
 _UNREADABLE = (AttributeError, TypeError, ValueError, OverflowError, BytesLengthException)
 # How often the wait looks whether the association still stands.

@@ -24,6 +24,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
 from pynetdicom.transport import ThreadedAssociationServer
 
 from service.adapters.commitment_scp import CommitmentReporter
+from service.adapters.dimse_status import SUCCESS
 from service.adapters.source_entries import (
     CStoreSource,
     ListenerEntry,
@@ -31,7 +32,7 @@ from service.adapters.source_entries import (
     SourceFile,
     source_of,
 )
-from service.adapters.store_status import SUCCESS, status_of
+from service.adapters.store_status import status_of
 from service.application.receive_instance import InstanceReceiver
 from service.domain.errors import InvalidSourcesError, LimitExceededError, ThrombolensError
 

@@ -2,20 +2,13 @@
 
 from collections.abc import Mapping
 
+from service.adapters.dimse_status import CANNOT_UNDERSTAND, NOT_AUTHORISED, OUT_OF_RESOURCES
 from service.domain.errors import (
     InputError,
     LimitExceededError,
     OwnOutputError,
     ThrombolensError,
 )
-
-SUCCESS = 0x0000
-# PS3.7 annex C: a general failure, and that the service user may not do this.
-PROCESSING_FAILURE = 0x0110
-NOT_AUTHORISED = 0x0124
-# PS3.4 table B.2-1. Out of resources is what senders try again later.
-OUT_OF_RESOURCES = 0xA700
-CANNOT_UNDERSTAND = 0xC000
 
 # The nearest class of an error's ancestry counts.
 _STATUS: Mapping[type[ThrombolensError], int] = {

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from service.application.assemble_roles import AssembledRoles, assemble_roles
 from service.application.classify_studies import voxel_reader
 from service.application.ports import Study
+from service.application.written_objects import WrittenObjects, looked_at
 from service.domain.errors import InputError
 from service.domain.finding import Finding, StudyResult
 from service.domain.identity import ResultIdentity
@@ -20,22 +21,19 @@ from service.domain.override import SiteOverride
 from service.domain.report import DetectionReport, ReportTitle, ReportWarning
 from service.domain.segmentation_form import SegmentationForm
 from service.domain.sequence import Role
-from service.domain.study import PlaneFacts, SeriesFacts, StudyFacts
+from service.domain.study import PlaneFacts, StudyFacts
 from service.domain.volume import Volume
 from service.stages.align_volumes import REFERENCE_ORDER, Alignment, align_volumes
-from service.stages.check_key_image import check_key_image
 from service.stages.check_segmentation import check_segmentation, segmentation_warnings
-from service.stages.check_structured_report import check_structured_report
 from service.stages.detect_sequences import detect_sequences
 from service.stages.draw_preview import draw_preview
 from service.stages.extract_findings import Extraction, extract_findings
 from service.stages.preprocess import preprocess
 from service.stages.run_model import Predictor, run_model
 from service.stages.warn_of_input import alignment_warnings, blank_warning, override_warnings
-from service.stages.write_key_image import write_key_image
 from service.stages.write_report import ReportInput, write_report
 from service.stages.write_segmentation import write_segmentation
-from service.stages.write_structured_report import Evidence, write_structured_report
+from service.stages.write_structured_report import Evidence
 
 
 class Stage(StrEnum):
@@ -214,8 +212,10 @@ def analyse_study(
         segmentation = _segmentation(extraction, sources, planes, model.spec, identity, form)
         preview = _preview(alignment, extraction)
         report = told.report(alignment, extraction.findings, segmentation, blank=seen.blank)
-        written = _Written(report, study.facts, sources, identity)
-        structured = written.structured_report(parameters, segmentation)
+        written = WrittenObjects(report, study.facts, sources, identity)
+        structured = written.structured_report(
+            segmentation, parameters.report_title, parameters.predecessor
+        )
         key_image = written.key_image(preview) if parameters.key_image else None
     return Analysis(
         # Once more, with the time that writing took.
@@ -276,51 +276,11 @@ def _insufficient(
     parameters: AnalysisParameters,
 ) -> Analysis:
     """Return the result of a study that could not be analysed: both reports say why."""
-    looked_at = _looked_at(report, study.facts)[0]
-    sources = study.datasets(looked_at.series_instance_uid)
-    written = _Written(report, study.facts, sources, identity)
-    return Analysis(report, written.structured_report(parameters, None))
-
-
-def _looked_at(report: DetectionReport, facts: StudyFacts) -> list[SeriesFacts]:
-    """Return the series that were used, or all with images where none could be."""
-    used = {volume.series_instance_uid for volume in report.volumes if volume.role is not None}
-    return [
-        series
-        for series in facts.series
-        if series.planes and (series.series_instance_uid in used or not used)
-    ]
-
-
-@dataclass(frozen=True, eq=False)
-class _Written:
-    """Writes and checks the objects that tell a report, as part of the study of their sources."""
-
-    report: DetectionReport
-    facts: StudyFacts
-    sources: Sequence[Dataset]
-    identity: ResultIdentity
-
-    def structured_report(
-        self, parameters: AnalysisParameters, segmentation: Dataset | None
-    ) -> Dataset:
-        """Return the structured report; its evidence are the series that were looked at."""
-        evidence = [
-            Evidence(series.series_instance_uid, series.sop_class_uid, uid)
-            for series in _looked_at(self.report, self.facts)
-            for uid in dict.fromkeys(plane.sop_instance_uid for plane in series.planes)
-        ]
-        title, older = parameters.report_title, parameters.predecessor
-        parts = (self.report, segmentation, self.sources, evidence, self.identity, title)
-        written = write_structured_report(*parts, predecessor=older)
-        check_structured_report(written, self.report, segmentation)
-        return written
-
-    def key_image(self, preview_png: bytes) -> Dataset:
-        """Return the preview as a secondary capture."""
-        written = write_key_image(preview_png, self.sources, self.identity)
-        check_key_image(written, preview_png)
-        return written
+    first = looked_at(report, study.facts)[0]
+    sources = study.datasets(first.series_instance_uid)
+    written = WrittenObjects(report, study.facts, sources, identity)
+    structured = written.structured_report(None, parameters.report_title, parameters.predecessor)
+    return Analysis(report, structured)
 
 
 def _preview(alignment: Alignment, extraction: Extraction) -> bytes:

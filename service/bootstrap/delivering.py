@@ -1,10 +1,8 @@
 """Composition root of the process that delivers: one thread a destination, so none waits."""
 
 import os
-import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
 
 import structlog
 
@@ -16,6 +14,7 @@ from service.adapters.senders import open_channel
 from service.application.deliver_results import Channel, Deliverer, give_up_strays
 from service.application.ports import ResultObject
 from service.bootstrap.gateway import configured_destinations, utc_now
+from service.bootstrap.processes import when_told_to_stop
 from service.domain.delivery import Delivery
 from service.domain.errors import (
     ConfigurationError,
@@ -129,12 +128,7 @@ class DeliveryService:
 def run_deliveries(settings: Settings) -> int:
     """Deliver in this process until told to stop (SIGINT, SIGTERM); return its exit status."""
     service = DeliveryService(settings)
-
-    def stop(_: int, __: FrameType | None) -> None:
-        service.end()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    when_told_to_stop(service.end)
     return 0 if service.run() else ABANDONED
 
 

@@ -1,9 +1,7 @@
 """Composition root of the process that listens for studies and starts those that are complete."""
 
 import os
-import signal
 import threading
-from types import FrameType
 
 import structlog
 
@@ -11,6 +9,7 @@ from service.adapters.commitment_scp import CommitmentReporter
 from service.adapters.store_scp import StoreScp
 from service.application.ports import Clock
 from service.bootstrap.gateway import Gateway, utc_now
+from service.bootstrap.processes import when_told_to_stop
 from service.bootstrap.recovery import RecoveryLoop
 from service.domain.errors import ConfigurationError
 from service.domain.job import Job
@@ -93,10 +92,5 @@ class ListenerService:
 def run_listener(settings: Settings) -> None:
     """Listen in this process until told to stop (SIGINT, SIGTERM)."""
     service = ListenerService(settings)
-
-    def stop(_: int, __: FrameType | None) -> None:
-        service.end()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    when_told_to_stop(service.end)
     service.run()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -62,12 +63,7 @@ def serve(settings: Settings) -> int:
     """
     configure_logs(settings.log_level)
     told = threading.Event()
-
-    def stop(_: int, __: FrameType | None) -> None:
-        told.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    when_told_to_stop(told.set)
     api = Child(API, settings)
     others = [Child(module, settings) for module in _beside_the_api(settings)]
     try:
@@ -151,6 +147,16 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def when_told_to_stop(stop: Callable[[], None]) -> None:
+    """Call this at SIGINT and SIGTERM, which end this process no more by themselves."""
+
+    def handle(_: int, __: FrameType | None) -> None:
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
 
 
 def end_with_parent() -> None:

@@ -18,7 +18,8 @@ from training.export_onnx import (
     random_input,
     servable,
 )
-from training.network import CellKind, NetworkConfig, Recurrence, UpAttLLSTM
+from training.network import NetworkConfig, Recurrence, UpAttLLSTM
+from training.recurrence import CellKind
 from training.train import Run
 from training.weights import averaged_network, load_weights, save_weights
 

@@ -15,13 +15,12 @@ from training.baselines import AnisotropicUnetConfig, AttentionUnetConfig
 from training.config import TrainConfig
 from training.export_onnx import random_input
 from training.network import (
-    CellKind,
     NetworkConfig,
     Recurrence,
-    RecurrentCell,
     ServedNetwork,
     UpAttLLSTM,
 )
+from training.recurrence import CellKind, RecurrentCell
 from training.simulate.grids import axial_grid
 from training.weights import initial_weights
 

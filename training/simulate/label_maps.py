@@ -162,7 +162,7 @@ def _crop(labels: Labels, grid: Geometry) -> tuple[Labels, Geometry]:
 def _without_holes(labels: Labels, surface: Float32) -> Labels:
     """Fill what no label fills inside the brain, where there is no air, with the label beside it.
 
-    As air, a hole of a few millilitres would be the darkest and largest of all mimics.
+    As air, a hole of some ten cubic millimetres would be the darkest of all mimics.
     """
     parts, count = ndimage.label(labels == 0)
     depth = ndimage.median(surface, parts, np.arange(1, count + 1))

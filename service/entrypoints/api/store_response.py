@@ -4,21 +4,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service.adapters.store_status import PROCESSING_FAILURE, status_of
+from service.adapters.dicom_json import (
+    FAILED_SOP_SEQUENCE,
+    FAILURE_REASON,
+    OTHER_FAILURES_SEQUENCE,
+    REFERENCED_SOP_CLASS_UID,
+    REFERENCED_SOP_INSTANCE_UID,
+    REFERENCED_SOP_SEQUENCE,
+)
+from service.adapters.dimse_status import PROCESSING_FAILURE
+from service.adapters.store_status import status_of
 from service.application.receive_instance import InstanceReceiver
 from service.domain.arrival import ArrivedInstance, Source
 from service.domain.errors import ThrombolensError
 
-DICOM_JSON = "application/dicom+json"
 # PS3.18 table 10.5.3-1.
 STORED, SOME_STORED, NONE_STORED = 200, 202, 409
 EXAMPLE: dict[str, Any] = {
-    "00081199": {
+    REFERENCED_SOP_SEQUENCE: {
         "vr": "SQ",
         "Value": [
             {
-                "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.4"]},
-                "00081155": {"vr": "UI", "Value": ["1.2.826.0.1.3680043.8.498.1"]},
+                REFERENCED_SOP_CLASS_UID: {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.4"]},
+                REFERENCED_SOP_INSTANCE_UID: {"vr": "UI", "Value": ["1.2.826.0.1.3680043.8.498.1"]},
             }
         ],
     }
@@ -70,9 +78,9 @@ class StoreResponse:
     def body(self) -> dict[str, Any]:
         """Return the Store Instances Response Module (PS3.18 table I.1-1)."""
         sequences = {
-            "00081198": self._failed,
-            "00081199": self._stored,
-            "0008119A": self._unknown,
+            FAILED_SOP_SEQUENCE: self._failed,
+            REFERENCED_SOP_SEQUENCE: self._stored,
+            OTHER_FAILURES_SEQUENCE: self._unknown,
         }
         return {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
 
@@ -86,10 +94,10 @@ class StoreResponse:
 
 def _item(instance: ArrivedInstance) -> dict[str, Any]:
     return {
-        "00081150": {"vr": "UI", "Value": [instance.sop_class_uid]},
-        "00081155": {"vr": "UI", "Value": [instance.sop_instance_uid]},
+        REFERENCED_SOP_CLASS_UID: {"vr": "UI", "Value": [instance.sop_class_uid]},
+        REFERENCED_SOP_INSTANCE_UID: {"vr": "UI", "Value": [instance.sop_instance_uid]},
     }
 
 
 def _reason(status: int) -> dict[str, Any]:
-    return {"00081197": {"vr": "US", "Value": [status]}}
+    return {FAILURE_REASON: {"vr": "US", "Value": [status]}}

@@ -9,12 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from service.adapters.dicom_json import MEDIA_TYPE
 from service.adapters.multipart_related import RelatedParts
 from service.bootstrap.gateway import Gateway
 from service.domain.arrival import Source
 from service.domain.errors import MalformedUploadError, UnknownSourceError
 from service.entrypoints.api.problems import documented
-from service.entrypoints.api.store_response import DICOM_JSON, EXAMPLE, StoreResponse
+from service.entrypoints.api.store_response import EXAMPLE, StoreResponse
 from service.entrypoints.api.study_routes import GatewayOf
 from service.entrypoints.api.uploads import stream_body
 
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/dicom-web/studies", tags=["studies"])
 class DicomJson(JSONResponse):
     """A data set in the DICOM JSON Model (PS3.18 annex F)."""
 
-    media_type = DICOM_JSON
+    media_type = MEDIA_TYPE
 
 
 StudyUid = Annotated[
@@ -36,7 +37,7 @@ _DOCUMENTED: dict[str, Any] = {
     "response_class": DicomJson,
     "response_description": "All were stored: the Store Instances Response",
     "responses": {
-        200: {"content": {DICOM_JSON: {"schema": {"type": "object"}, "example": EXAMPLE}}},
+        200: {"content": {MEDIA_TYPE: {"schema": {"type": "object"}, "example": EXAMPLE}}},
         **documented(400, 401, 404, 413, 415, 503, 507),
     },
     "openapi_extra": {
