@@ -52,9 +52,12 @@ class StorageCommitment:
         transaction = f"2.25.{uuid.uuid4().int}"
         reports = Reports()
         handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, _keep, [reports])]
+        work_s = self._entry.timeout_seconds + self._entry.confirm_seconds
         with (
             self._listening(handlers),
-            self._peer.associated([StorageCommitmentPushModel], handlers) as association,
+            self._peer.associated(
+                [StorageCommitmentPushModel], work_s=work_s, handlers=handlers
+            ) as association,
         ):
             _request(association, transaction, objects)
             report = self._report(association, transaction, reports)

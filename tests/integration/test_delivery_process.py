@@ -21,6 +21,7 @@ from service.settings import Settings
 from tests.delivered import JOB, UIDS, DeliveryWorld
 from tests.dicom_peers import StoragePeer
 from tests.processes import Processes, free_port, sigkill, wait_until
+from tests.stalling import HALF_ACCEPT, Stalling
 
 DELIVERER = "service.entrypoints.deliverer"
 
@@ -80,6 +81,28 @@ def test_one_that_hangs_blocks_nobody_else(tmp_path: Path) -> None:
                 "the folder has everything",
             )
             assert {state(world, "pacs", each) for each in jobs} == {"SENDING", "PENDING"}
+
+
+# The library does not close a socket that was shut: the interpreter does, some time later.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_those_that_stop_in_an_answer_are_tried_again_and_block_nobody(tmp_path: Path) -> None:
+    retry = {"retry": {"first_seconds": 0.1, "longest_seconds": 0.1}, "timeout_seconds": 0.3}
+    with (
+        Stalling(HALF_ACCEPT, b"x").serving() as dimse,
+        Stalling(b"HTTP/1.1 200 OK\r\n", b"x").serving() as http,
+    ):
+        web = {"name": "web", "kind": "stow", "url": f"http://127.0.0.1:{http}", "confirm": "none"}
+        settings, world = installed(
+            tmp_path, pacs(dimse, **retry), {**web, **retry}, share(tmp_path / "share")
+        )
+        world.finish()
+
+        def attempts() -> dict[str, int]:
+            return {each.destination: each.attempts for each in world.store.of_job(JOB)}
+
+        with running(DeliveryService(settings)):
+            wait_until(lambda: state(world, "share") == "SENT", 5, "the folder has everything")
+            wait_until(lambda: min(attempts()["pacs"], attempts()["web"]) >= 2, 15, "tried again")
 
 
 def test_a_receiver_that_comes_back_gets_everything(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class SenderThat:
 
 def deliverer(world: DeliveryWorld, does: Callable[[], object]) -> Deliverer:
     return Deliverer(
-        channel=Channel(INBOX, SenderThat(does), None),
+        channel=Channel(INBOX, SenderThat(does), None, 900.0),
         store=world.store,
         read=world.read,
         clock=world.clock,
@@ -117,7 +117,7 @@ def test_a_lease_is_renewed_while_it_is_sent(world: DeliveryWorld) -> None:
 
     world.store.replace = watched  # type: ignore[method-assign]
     quick = Deliverer(
-        channel=Channel(INBOX, SenderThat(lambda: _wait(world, renewed)), None),
+        channel=Channel(INBOX, SenderThat(lambda: _wait(world, renewed)), None, 900.0),
         store=world.store,
         read=world.read,
         clock=world.clock,
@@ -140,14 +140,14 @@ def test_an_attempt_that_never_ends_ends_the_process(world: DeliveryWorld) -> No
     assert world.store.replace(delivery, delivery.claimed(lease, world.clock()))
     held = HeldDelivery(delivery.delivery_id, "t", world.store)
     abandoned = threading.Event()
-    with Renewal(held, lambda _: lease, 0.03, abandoned.set, longest_attempt_s=0.1):
+    with Renewal(held, lambda _: lease, 0.03, abandoned.set, 0.1):
         assert abandoned.wait(5)
 
 
 def test_an_attempt_that_ends_does_not(world: DeliveryWorld) -> None:
     held = HeldDelivery("0" * 32, "t", world.store)
     abandoned = threading.Event()
-    with Renewal(held, lambda _: Lease("t", world.clock()), 30, abandoned.set):
+    with Renewal(held, lambda _: Lease("t", world.clock()), 30, abandoned.set, 900.0):
         pass
     assert not abandoned.is_set()
 
@@ -183,4 +183,4 @@ def test_a_destination_that_was_taken_away_is_given_up_in_the_end(world: Deliver
 def test_a_channel_has_a_confirmer_exactly_where_it_is_needed() -> None:
     sure = Destination("sure", frozenset({"x"}), (ObjectKind.REPORT,), confirmed=True)
     with pytest.raises(ValueError, match="sure"):
-        Channel(sure, SenderThat(lambda: None), None)
+        Channel(sure, SenderThat(lambda: None), None, 900.0)
