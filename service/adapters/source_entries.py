@@ -13,6 +13,7 @@ from service.adapters.destination_entries import (
     Name,
     Port,
     Seconds,
+    Tls,
     Url,
 )
 from service.domain.arrival import ArrivalPolicy, LateSeries, Source
@@ -65,11 +66,25 @@ class ListenerEntry(Entry):
 
 
 class Commitment(Entry):
-    """Where to report about storage commitment, if not on the association that asked."""
+    """Where to report about storage commitment, if not on the association that asked.
+
+    Attributes
+    ----------
+    without_tls : bool
+        Must be said where the listener requires TLS: such reports leave in the clear.
+    """
 
     host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     port: Port
     called_ae: AETitle
+    tls: Tls | None = None
+    without_tls: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.tls is not None and self.without_tls:
+            raise ValueError("either tls or without_tls")
+        return self
 
 
 class CStoreSource(Entry):
@@ -132,6 +147,19 @@ class SourceFile(Entry):
             raise ValueError("there are two sources of kind stow, which cannot be told apart")
         if bool(self.c_store) != (self.listener is not None):
             raise ValueError("listener and sources of kind c-store need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _no_less_safe_than_the_listener(self) -> Self:
+        if self.listener is None or self.listener.tls is None:
+            return self
+        for each in self.c_store:
+            peer = each.commitment
+            if peer is not None and peer.tls is None and not peer.without_tls:
+                raise ValueError(
+                    f"source {each.name}: the listener requires TLS, so commitment needs tls "
+                    "or without_tls: true"
+                )
         return self
 
     @property

@@ -86,6 +86,41 @@ def test_what_is_wrong_is_told_with_entry_and_value(tmp_path: Path, line: str, t
     assert caught.value.fixed_by == "operator of the service"
 
 
+REPORTS = "commitment: {host: h, port: 104, called_ae: A"
+TLS = "listener: {port: 11112, tls: {certificate_file: c, key_file: k}}\n"
+
+
+@pytest.mark.parametrize(
+    ("listener", "peer"),
+    [
+        (LISTENER, "}"),
+        (LISTENER, ", without_tls: true}"),
+        (TLS, ", tls: {ca_file: x}}"),
+        (TLS, ", without_tls: true}"),
+    ],
+)
+def test_how_a_peer_is_told_of_commitment(tmp_path: Path, listener: str, peer: str) -> None:
+    text = f"version: 1\n{listener}sources:\n  - {{{SCANNER}, {REPORTS}{peer}}}\n"
+    assert read_sources(written(tmp_path, text)).c_store[0].commitment is not None
+
+
+@pytest.mark.parametrize(
+    ("peer", "wrong"),
+    [
+        ("}", "source x: the listener requires TLS, so commitment needs tls or without_tls: true"),
+        (", tls: {ca_file: x}, without_tls: true}", "either tls or without_tls"),
+        (", tls: {ca_file: x, key_file: k}}", "need each other"),
+    ],
+)
+def test_reports_leave_without_tls_only_where_that_is_said(
+    tmp_path: Path, peer: str, wrong: str
+) -> None:
+    text = f"version: 1\n{TLS}sources:\n  - {{{SCANNER}, {REPORTS}{peer}}}\n"
+    with pytest.raises(InvalidSourcesError) as caught:
+        read_sources(written(tmp_path, text))
+    assert wrong in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["version: 2\nsources: []", "version: 1", "a: b: c", "- 1"])
 def test_what_is_no_file_of_sources_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InvalidSourcesError):
