@@ -9,7 +9,7 @@ from urllib.parse import quote
 from service.adapters import dicom_json
 from service.adapters.http_peers import HttpPeer
 from service.adapters.multipart_related import RelatedParts
-from service.adapters.source_entries import DicomwebSource, source_of
+from service.adapters.source_entries import LONGEST_SERIES_S, DicomwebSource, source_of
 from service.application.arrival_ports import Incoming
 from service.domain.errors import (
     DeliveryError,
@@ -23,7 +23,6 @@ from service.domain.errors import (
 INSTANCES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 # An instance takes about a thousand bytes in an answer.
 LONGEST_ANSWER = 64 << 20
-LONGEST_SERIES_S = 1800.0
 
 
 class DicomwebArchive:

@@ -19,6 +19,11 @@ from service.adapters.destination_entries import (
 from service.domain.arrival import ArrivalPolicy, LateSeries, Source
 from service.domain.sequence import Role
 
+# A series that is fetched takes no longer.
+LONGEST_SERIES_S = 1800.0
+# Nothing starts a study by itself between two series of a fetch; the timers count if it broke off.
+FETCHED = ArrivalPolicy(study_quiet_seconds=LONGEST_SERIES_S + 60, deadline_seconds=86_400.0)
+
 
 class Policy(Entry):
     """When a study of a source is started; see ``ArrivalPolicy``."""
@@ -123,8 +128,7 @@ SourceByKind = Annotated[AnySource, Field(discriminator="kind")]
 def source_of(entry: AnySource) -> Source:
     """Return what the use cases need to know of an entry."""
     if isinstance(entry, DicomwebSource):
-        # It starts when all was fetched; the timers count if a fetch breaks off in between.
-        return Source(entry.name, ArrivalPolicy())
+        return Source(entry.name, FETCHED)
     return Source(entry.name, entry.policy.rules())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.source_entries import CStoreSource, source_of
+from service.adapters.source_entries import LONGEST_SERIES_S, CStoreSource, source_of
 from service.adapters.source_files import read_sources
 from service.bootstrap.listening import ListenerService
 from service.domain.arrival import ArrivalPolicy, LateSeries
@@ -50,7 +50,9 @@ def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert scanner.addresses == (ip_address("10.0.0.5"),)
     told = source_of(scanner).policy
     assert told == ArrivalPolicy(20, 90, 900, (Role.SUSC, Role.DWI), LateSeries.IGNORE)
-    assert source_of(web).policy == source_of(archive).policy == ArrivalPolicy(60, 300, 3600)
+    assert source_of(web).policy == ArrivalPolicy(60, 300, 3600)
+    # Between two series of a fetch nothing starts.
+    assert source_of(archive).policy.study_quiet_seconds > LONGEST_SERIES_S
     assert found.listener is not None
     assert (found.listener.ae_title, found.listener.max_associations) == ("THROMBOLENS", 20)
 
