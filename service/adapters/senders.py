@@ -30,10 +30,15 @@ def open_channel(entry: AnyEntry) -> Channel:
     Raises
     ------
     InvalidDestinationsError
-        If a file with a secret or certificates cannot be used.
+        If a file with a secret or certificates, or the ``commitment_port``, cannot be used.
     """
     sender, confirmer = _ways(entry)
-    return Channel(destination_of(entry), sender, confirmer, longest_attempt_s(entry))
+    close = confirmer.close if isinstance(confirmer, StorageCommitment) else _nothing
+    return Channel(destination_of(entry), sender, confirmer, longest_attempt_s(entry), close)
+
+
+def _nothing() -> None:
+    """Nothing is open."""
 
 
 def longest_attempt_s(entry: AnyEntry) -> float:

@@ -45,12 +45,15 @@ class Channel:
     ----------
     longest_attempt_s : float
         Every step of an attempt ends by itself long before.
+    close : callable
+        Closes what the destination may reach us by.
     """
 
     destination: Destination
     sender: ResultSender
     confirmer: ResultConfirmer | None
     longest_attempt_s: float
+    close: Callable[[], None]
 
     def __post_init__(self) -> None:
         if self.destination.confirmed != (self.confirmer is not None):

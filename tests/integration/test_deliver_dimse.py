@@ -12,7 +12,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from service.adapters.destination_entries import AnyEntry
+from service.adapters.senders import open_channel
 from service.domain.destination import ObjectKind
+from service.domain.errors import InvalidDestinationsError
 from tests.delivered import COMPREHENSIVE_3D_SR, PATIENT, SEGMENTATION, UIDS, DeliveryWorld, entry
 from tests.dicom_peers import StoragePeer
 from tests.processes import free_port, wait_until
@@ -34,6 +36,7 @@ def delivered(folder: Path, peer: StoragePeer, **values: Any) -> DeliveryWorld:
         world = DeliveryWorld(folder, pacs(port, **values))
         world.finish()
         assert world.deliverer().deliver_due() == 1
+        world.close()
     return world
 
 
@@ -203,19 +206,31 @@ def test_a_receiver_without_commitment_is_named(tmp_path: Path) -> None:
     assert set(world.states().values()) == {"ACCEPTED"}
 
 
-def test_a_port_for_reports_that_is_taken_is_named(tmp_path: Path) -> None:
+def test_a_port_for_reports_that_is_taken_is_named() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
-        world = delivered(
-            tmp_path,
-            StoragePeer(commits="never"),
-            confirm="storage-commitment",
-            commitment_port=port,
-        )
-    failure = world.only().failure
-    assert failure is not None
-    assert f"commitment_port {port}" in failure.message
-    assert failure.fixed_by == "operator of the service"
+        told = f"destination pacs: commitment_port {port} cannot be listened on"
+        with pytest.raises(InvalidDestinationsError, match=told) as caught:
+            open_channel(pacs(free_port(), confirm="storage-commitment", commitment_port=port))
+    assert caught.value.fixed_by == "operator of the service"
+
+
+def test_whoever_stops_on_the_port_for_reports_holds_up_nobody(tmp_path: Path) -> None:
+    listener = free_port()
+    peer = StoragePeer(commits="other", reports_to=listener)
+    with peer.listening() as port:
+        confirm = {"confirm": "storage-commitment", "commitment_port": listener}
+        world = DeliveryWorld(tmp_path, pacs(port, timeout_seconds=1, **confirm))
+        world.finish()
+        deliverer = world.deliverer()
+        with socket.create_connection(("127.0.0.1", listener)) as stranger:
+            # The begin of an A-ASSOCIATE-RQ (PS3.8 9.3.2).
+            stranger.sendall(b"\x01\x00\x00\x00\x10\x00\x00\x01")
+            assert deliverer.deliver_due() == 1
+            stranger.settimeout(10)
+            assert stranger.recv(100) == b""
+        world.close()
+    assert world.only().state == "DELIVERED"
 
 
 def test_a_rejected_association_is_told(tmp_path: Path) -> None:

@@ -192,6 +192,22 @@ def test_a_process_that_cannot_deliver_says_why_in_one_line(tmp_path: Path, faul
     assert "can be fixed by: operator of the service" in line
 
 
+def test_two_processes_cannot_wait_for_reports_on_one_port(tmp_path: Path) -> None:
+    port = free_port()
+    confirm = {"confirm": "storage-commitment", "commitment_port": port}
+    settings, _ = installed(tmp_path, pacs(free_port(), **confirm))
+    with Processes(settings, tmp_path) as processes:
+        first = processes.start("-m", DELIVERER)
+        wait_until(lambda: "delivery_started" in processes.logs(), 20, "the first one started")
+        (line,) = _command(settings, "deliver", status=1).strip().splitlines()
+        assert f"destination pacs: commitment_port {port} cannot be listened on" in line
+        assert "can be fixed by: operator of the service" in line
+        first.terminate()
+        assert first.wait(10) == 0
+        processes.start("-m", DELIVERER)
+        wait_until(lambda: processes.logs().count("delivery_started") == 2, 20, "another started")
+
+
 def test_a_loop_that_breaks_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

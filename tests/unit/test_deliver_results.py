@@ -46,7 +46,7 @@ class SenderThat:
 
 def deliverer(world: DeliveryWorld, does: Callable[[], object]) -> Deliverer:
     return Deliverer(
-        channel=Channel(INBOX, SenderThat(does), None, 900.0),
+        channel=Channel(INBOX, SenderThat(does), None, 900.0, lambda: None),
         store=world.store,
         read=world.read,
         clock=world.clock,
@@ -117,7 +117,9 @@ def test_a_lease_is_renewed_while_it_is_sent(world: DeliveryWorld) -> None:
 
     world.store.replace = watched  # type: ignore[method-assign]
     quick = Deliverer(
-        channel=Channel(INBOX, SenderThat(lambda: _wait(world, renewed)), None, 900.0),
+        channel=Channel(
+            INBOX, SenderThat(lambda: _wait(world, renewed)), None, 900.0, lambda: None
+        ),
         store=world.store,
         read=world.read,
         clock=world.clock,
@@ -183,4 +185,4 @@ def test_a_destination_that_was_taken_away_is_given_up_in_the_end(world: Deliver
 def test_a_channel_has_a_confirmer_exactly_where_it_is_needed() -> None:
     sure = Destination("sure", frozenset({"x"}), (ObjectKind.REPORT,), confirmed=True)
     with pytest.raises(ValueError, match="sure"):
-        Channel(sure, SenderThat(lambda: None), None, 900.0)
+        Channel(sure, SenderThat(lambda: None), None, 900.0, lambda: None)
