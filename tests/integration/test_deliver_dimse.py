@@ -248,6 +248,17 @@ def test_a_rejected_association_is_told(tmp_path: Path) -> None:
     assert "Called AE title not recognised" in failure.message
 
 
+def test_a_host_that_nobody_knows_is_told(tmp_path: Path) -> None:
+    values = {"host": "nowhere.invalid", "port": 104, "called_ae": "PACS", "confirm": "none"}
+    world = DeliveryWorld(tmp_path, entry(kind="c-store", **values))
+    world.finish()
+    world.deliverer().deliver_due()
+    failure = world.only().failure
+    assert failure is not None
+    assert failure.code == "DESTINATION_UNREACHABLE"
+    assert failure.message.startswith("PACS at nowhere.invalid:104: ")
+
+
 # pynetdicom leaves the closing of a socket that could not be connected to the interpreter.
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_a_receiver_that_is_down_for_an_hour_loses_nothing(tmp_path: Path) -> None:

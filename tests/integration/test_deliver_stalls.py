@@ -3,16 +3,22 @@
 import socket
 import threading
 import time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
+from pynetdicom import AE, evt
+from pynetdicom.pdu import P_DATA_TF
 
 from service.adapters.destination_entries import HttpAccess
 from service.adapters.http_peers import HttpPeer
+from service.domain.destination import ObjectKind
 from service.domain.errors import DestinationUnreachableError
-from tests.delivered import DeliveryWorld, entry
+from tests.delivered import CLASSES, JOB, LEASE, DeliveryWorld, dicom, entry
 from tests.dicom_peers import StoragePeer
+from tests.processes import free_port
 from tests.stalling import HALF_ACCEPT, HALF_DATA, Stalling
 
 SHORT_S = 0.5
@@ -32,15 +38,20 @@ def stow(port: int) -> dict[str, Any]:
 
 
 def attempted(folder: Path, values: dict[str, Any]) -> tuple[DeliveryWorld, float]:
-    """Try to deliver once; return how long it took."""
+    """Try to deliver a finished job once; return how long it took."""
     world = DeliveryWorld(folder, entry(**values))
     world.finish()
+    return world, tried(world)
+
+
+def tried(world: DeliveryWorld) -> float:
+    """Try to deliver once; return how long it took."""
     begun = time.monotonic()
     trying = threading.Thread(target=world.deliverer().deliver_due, daemon=True)
     trying.start()
     trying.join(15)
     assert not trying.is_alive(), "the attempt does not end"
-    return world, time.monotonic() - begun
+    return time.monotonic() - begun
 
 
 STALLS = {"silent": b"", "dripping": b"x"}
@@ -57,6 +68,33 @@ def test_half_a_pdu_is_not_waited_for(tmp_path: Path, drips: bytes) -> None:
     assert seconds < 9 * SHORT_S
     assert world.only().state == "PENDING"
     assert world.statuses()["segmentation"] == "no answer: timeout or abort"
+
+
+def test_a_receiver_that_reads_nothing_more_is_left(tmp_path: Path) -> None:
+    kind = ObjectKind.KEY_IMAGE
+    large = dcmread(BytesIO(dicom(kind)))
+    large.add_new("PixelData", "OB", bytes(60_000_000))
+    ended = threading.Event()
+
+    def stop_reading(event: evt.Event) -> None:
+        if isinstance(event.pdu, P_DATA_TF):
+            ended.wait(20)
+
+    ae = AE("PACS")
+    ae.add_supported_context(CLASSES[kind])
+    place = ("127.0.0.1", free_port())
+    server = ae.start_server(place, block=False, evt_handlers=[(evt.EVT_PDU_RECV, stop_reading)])
+    assert server is not None
+    world = DeliveryWorld(tmp_path, entry(**pacs(place[1], objects=[kind.value])))
+    world.finish()
+    large.save_as(world.folders.results(JOB, LEASE) / kind.file, enforce_file_format=True)
+    try:
+        seconds = tried(world)
+    finally:
+        ended.set()
+        server.shutdown()
+    assert seconds < 9 * SHORT_S
+    assert world.statuses() == {"key_image": "no answer: timeout or abort"}
 
 
 @pytest.mark.parametrize("drips", STALLS.values(), ids=list(STALLS))
