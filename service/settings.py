@@ -106,6 +106,12 @@ class Settings(BaseSettings):
         description="Room on the disk that arriving instances leave free; they are refused then.",
     )
 
+    max_fetches: Positive = Field(
+        4,
+        description="Most studies that one API process fetches from archives at a time; who asks "
+        "for more is told to ask again.",
+    )
+
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 takes any.")
 

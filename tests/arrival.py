@@ -205,6 +205,13 @@ class ArrivalWorld:
         self.deliver()
         return tuple(self.service.gateway.database.get(job.job_id) for job in started)
 
+    def ask(self, study: str) -> Job:
+        """Ask for a study of which all is here, run its job if it waits, and deliver."""
+        job = self.service.gateway.arrivals._starter.start_fetched(uid("study", study))
+        self._runner().run(job.job_id)
+        self.deliver()
+        return self.service.gateway.database.get(job.job_id)
+
     def deliver(self) -> None:
         """Deliver what is due."""
         gateway = self.service.gateway

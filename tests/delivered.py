@@ -15,7 +15,7 @@ from service.adapters.job_database import JobDatabase
 from service.adapters.result_files import JobFolders, write_folder
 from service.adapters.result_objects import read_objects
 from service.adapters.senders import open_channel
-from service.application.deliver_results import Deliverer
+from service.application.deliver_results import Channel, Deliverer
 from service.application.ports import ResultObject
 from service.domain.delivery import Delivery
 from service.domain.destination import ObjectKind
@@ -92,6 +92,7 @@ class DeliveryWorld:
         self.store = DeliveryDatabase(self.database.engine)
         self.folders = JobFolders(folder / "data" / "uploads", folder / "data" / "results")
         self.abandoned = 0
+        self._channels: dict[str, Channel] = {}
 
     def finish(
         self, job_id: str = JOB, result: str = "thrombus_found", files: tuple[str, ...] = FILES
@@ -111,14 +112,21 @@ class DeliveryWorld:
 
     def deliverer(self, name: str = "pacs", lease_seconds: float = 30.0) -> Deliverer:
         """Return what delivers to one of the destinations."""
+        if name not in self._channels:
+            self._channels[name] = open_channel(self.entries[name])
         return Deliverer(
-            channel=open_channel(self.entries[name]),
+            channel=self._channels[name],
             store=self.store,
             read=self.read,
             clock=self.clock,
             lease_seconds=lease_seconds,
             abandon=self._abandon,
         )
+
+    def close(self) -> None:
+        """Close what destinations may reach us by."""
+        while self._channels:
+            self._channels.popitem()[1].close()
 
     def read(self, delivery: Delivery) -> tuple[ResultObject, ...]:
         """Read the objects of a delivery."""

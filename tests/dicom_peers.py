@@ -1,5 +1,6 @@
 """Real storage SCPs on loopback, good and bad, as scripts say."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,14 @@ from tests.processes import free_port
 Handler = Callable[[evt.Event], Any]
 
 
+def connection_of(event: evt.Event) -> socket.socket:
+    """Return the connection below an association."""
+    transport = event.assoc.dul.socket
+    assert transport is not None
+    assert transport.socket is not None
+    return transport.socket
+
+
 @dataclass
 class StoragePeer:
     """An SCP that remembers what it was sent, and answers as told.
@@ -28,13 +37,21 @@ class StoragePeer:
         From SOP Instance UID to the status of a C-STORE.
     commits : str
         ``same``: on the same association; ``other``: on one of its own, to ``reports_to``;
-        ``never``; ``some``: as ``same``, but the segmentation is told to be missing once.
+        ``never``; ``stalls``: interrupts the request; ``some``: as ``same``, but the segmentation
+        is told to be missing once.
+    spoil : callable
+        Changes a report about storage commitment before it is told.
+    interrupts : callable
+        Does something with the connection before a C-STORE is answered, or, where ``commits`` is
+        ``stalls``, before an N-ACTION is.
     """
 
     classes: tuple[str, ...] = tuple(CLASSES.values())
     status: Callable[[str], int] = lambda _: 0x0000
     commits: str | None = None
     reports_to: int = 0
+    spoil: Callable[[Dataset], None] = lambda _: None
+    interrupts: Callable[[socket.socket], None] = lambda _: None
     aborts: bool = False
     sent: list[str] = field(default_factory=list)
     asked: list[list[str]] = field(default_factory=list)
@@ -63,6 +80,8 @@ class StoragePeer:
 
     def _store(self, event: evt.Event) -> int | Dataset:
         uid = str(event.dataset.SOPInstanceUID)
+        if self.commits != "stalls":
+            self.interrupts(connection_of(event))
         if self.aborts:
             event.assoc.abort()
             return 0x0000
@@ -75,8 +94,10 @@ class StoragePeer:
 
     def _commit(self, event: evt.Event) -> tuple[int, None]:
         asked = event.action_information
+        if self.commits == "stalls":
+            self.interrupts(connection_of(event))
         self.asked.append([str(i.ReferencedSOPInstanceUID) for i in asked.ReferencedSOPSequence])
-        if self.commits != "never":
+        if self.commits not in ("never", "stalls"):
             threading.Thread(target=self._report, args=(event.assoc, asked), daemon=True).start()
         return 0x0000, None
 
@@ -97,6 +118,7 @@ class StoragePeer:
             item.FailureReason = 0x0112
         if failed:
             report.FailedSOPSequence = failed
+        self.spoil(report)
         kind = 2 if failed else 1
         instance = "1.2.840.10008.1.20.1.1"
         if self.commits == "other":

@@ -4,14 +4,14 @@ Whatever changes an arrival first locks its row, so that all of it happens one a
 whichever process an instance came to.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from service.adapters.arrival_statistics import ArrivalStatistics, sums
 from service.adapters.database_engine import reading, writing
 from service.adapters.job_rows import add_job
 from service.adapters.job_tables import (
@@ -32,32 +32,14 @@ from service.domain.arrival import (
     Start,
     StartReason,
 )
-from service.domain.errors import LimitExceededError
+from service.domain.errors import LimitExceededError, StorageError
 from service.domain.job import Job
 
 _study = arrivals.c.study_instance_uid
 _came = arrived_instances.c
 _INPUTS = _came.receipt != Receipt.NO_INPUT.value
 _IS_NEW = sa.and_(_came.round.is_(None), _came.receipt.in_([Receipt.NEW.value, Receipt.LATE.value]))
-
-
-@dataclass(frozen=True)
-class ArrivalStatistics:
-    """Sums over all that arrived, for metrics.
-
-    Attributes
-    ----------
-    instances : mapping
-        (source, receipt) to number of instances; copies count as duplicates.
-    refusals : mapping
-        (source, code) to number of instances that were refused.
-    collecting : mapping
-        Source to number of studies that are not started yet.
-    """
-
-    instances: Mapping[tuple[str, str], int]
-    refusals: Mapping[tuple[str, str], int]
-    collecting: Mapping[str, int]
+_IS_IGNORED = sa.and_(_came.round.is_(None), _came.receipt == Receipt.IGNORED.value)
 
 
 class ArrivalDatabase:
@@ -90,11 +72,18 @@ class ArrivalDatabase:
             return {row.sop_instance_uid: row.sop_class_uid for row in found}
 
     def record(
-        self, instance: ArrivedInstance, source: Source, limits: ArrivalLimits, now: datetime
+        self,
+        instance: ArrivedInstance,
+        source: Source,
+        limits: ArrivalLimits,
+        now: datetime,
+        kept: Callable[[], bool] = lambda: True,
     ) -> Receipt:
         """Note an instance; see ``ArrivalStore.record``."""
         with writing(self._engine) as connection:
             row = _locked(connection, instance.study_instance_uid, source, now)
+            if not kept():
+                raise StorageError("its study was forgotten while it came")
             known = _find(connection, instance.study_instance_uid, instance.sop_instance_uid)
             if known is not None:
                 _note_copy(connection, row, known, now)
@@ -157,40 +146,23 @@ class ArrivalDatabase:
 
     def idle_since(self, moment: datetime) -> tuple[str, ...]:
         """Return studies that may be forgotten; see ``ArrivalStore.idle_since``."""
-        query = sa.select(_study).where(
-            arrivals.c.new == 0, arrivals.c.last_seen_at < moment, arrivals.c.job_id.is_(None)
-        )
         with reading(self._engine) as connection:
-            return tuple(connection.scalars(query))
+            return tuple(connection.scalars(sa.select(_study).where(_idle(moment))))
 
-    def forget(self, study_instance_uid: str) -> None:
-        """Delete an arrival and its instances."""
+    def forget(self, study_instance_uid: str, moment: datetime, bury: Callable[[], None]) -> bool:
+        """Delete an arrival and its instances if it is idle; see ``ArrivalStore.forget``."""
+        idle = sa.and_(_study == study_instance_uid, _idle(moment))
         with writing(self._engine) as connection:
-            connection.execute(arrivals.delete().where(_study == study_instance_uid))
+            # Its row is locked by that until the transaction ends.
+            if connection.execute(arrivals.delete().where(idle)).rowcount != 1:
+                return False
+            bury()
+        return True
 
     def statistics(self) -> ArrivalStatistics:
         """Return sums over all arrivals."""
         with reading(self._engine) as connection:
-            counts = connection.execute(
-                sa.select(
-                    _came.source, _came.receipt, sa.func.count(), sa.func.sum(_came.copies)
-                ).group_by(_came.source, _came.receipt)
-            ).all()
-            refusals = connection.execute(sa.select(refused_instances)).all()
-            collecting = connection.execute(
-                sa.select(arrivals.c.source, sa.func.count())
-                .where(arrivals.c.new > 0)
-                .group_by(arrivals.c.source)
-            ).all()
-        instances = {(source, receipt): int(count) for source, receipt, count, _ in counts}
-        for source, _, _, copies in counts:
-            key = (source, Receipt.DUPLICATE.value)
-            instances[key] = instances.get(key, 0) + int(copies)
-        return ArrivalStatistics(
-            instances,
-            {(row.source, row.code): int(row.instances) for row in refusals},
-            {source: int(count) for source, count in collecting},
-        )
+            return sums(connection)
 
     def _select(
         self, condition: sa.ColumnElement[bool], order: sa.ColumnElement[Any], limit: int | None
@@ -216,8 +188,18 @@ def _locked(connection: sa.Connection, study: str, source: Source, now: datetime
     new = _insert(connection)(arrivals).values(
         study_instance_uid=study, last_seen_at=now, **_source_values(source), **values
     )
-    connection.execute(new.on_conflict_do_nothing())
-    return connection.execute(sa.select(arrivals).where(_study == study).with_for_update()).one()
+    row = None
+    # Not at the first time if somebody forgets the study just now.
+    while row is None:
+        connection.execute(new.on_conflict_do_nothing())
+        query = sa.select(arrivals).where(_study == study).with_for_update()
+        row = connection.execute(query).one_or_none()
+    return row
+
+
+def _idle(moment: datetime) -> sa.ColumnElement[bool]:
+    no_job = arrivals.c.job_id.is_(None)
+    return sa.and_(arrivals.c.new == 0, arrivals.c.last_seen_at < moment, no_job)
 
 
 def _source_values(source: Source) -> dict[str, Any]:
@@ -357,6 +339,7 @@ def _series_query(studies: list[str]) -> sa.Select[Any]:
             _came.series_instance_uid,
             sa.func.count().label("instances"),
             sa.func.count(sa.case((_IS_NEW, 1))).label("new"),
+            sa.func.count(sa.case((_IS_IGNORED, 1))).label("ignored"),
             sa.func.min(sa.case((_IS_NEW, _came.received_at))).label("first_new_at"),
             sa.func.max(_came.seen_at).label("last_seen_at"),
             sa.func.sum(_came.copies).label("copies"),
@@ -380,6 +363,7 @@ def _to_arrival(row: sa.Row[Any], series: Sequence[sa.Row[Any]]) -> Arrival:
                 new=int(each.new),
                 first_new_at=each.first_new_at,
                 last_seen_at=each.last_seen_at,
+                ignored=int(each.ignored),
             )
             for each in series
         ),

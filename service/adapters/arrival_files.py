@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ from service.domain.errors import StorageError
 
 # A file system that has no hard links, or not that many.
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+# The beginning of names of folders that were taken away.
+_BURIED = ".buried-"
 
 
 class ArrivalFolders:
@@ -89,17 +92,26 @@ class ArrivalFolders:
                 raise
         return folder
 
-    def discard(self, study_instance_uid: str) -> None:
-        """Delete all instances of a study."""
+    def bury(self, study_instance_uid: str) -> None:
+        """Take all instances of a study away by one rename."""
         with _storage(), suppress(FileNotFoundError):
-            shutil.rmtree(self._folder(study_instance_uid))
+            self._folder(study_instance_uid).rename(self._root / f"{_BURIED}{uuid.uuid4().hex}")
+
+    def discard_buried(self) -> None:
+        """Delete what was taken away, also by a process that did not come to it."""
+        with _storage():
+            for tomb in self._root.glob(f"{_BURIED}*"):
+                shutil.rmtree(tomb, ignore_errors=True)
 
     def sweep(self, older_than_s: float) -> None:
-        """Delete what associations that broke left half, if nothing was written to it so long."""
+        """Delete what associations that broke left half, if nothing was written to it so long.
+
+        They leave files only; a folder is somebody else's and stays.
+        """
         limit = time.time() - older_than_s
         for path in self.incoming.iterdir():
             with suppress(FileNotFoundError):
-                if path.stat().st_mtime < limit:
+                if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
 
     def _folder(self, study_instance_uid: str) -> Path:

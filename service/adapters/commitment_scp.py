@@ -6,14 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
-from pynetdicom.association import Association
-from pynetdicom.presentation import build_role
-from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the module's __getattr__
-    StorageCommitmentPushModel,
-    StorageCommitmentPushModelInstance,
-)
+from pynetdicom import evt
 
+from service.adapters.commitment_peers import CommitmentPeer, tell
 from service.adapters.dimse_status import (
     CLASS_INSTANCE_CONFLICT,
     INVALID_ARGUMENT,
@@ -22,7 +17,7 @@ from service.adapters.dimse_status import (
     PROCESSING_FAILURE,
     SUCCESS,
 )
-from service.adapters.source_entries import Commitment
+from service.adapters.source_entries import Commitment, CStoreSource
 from service.domain.errors import JobDatabaseError
 
 _log = structlog.get_logger(__name__)
@@ -34,17 +29,27 @@ ALL_HELD, SOME_FAILED = 1, 2
 MOST_REFERENCES = 20_000
 # The answer to the request must be under way before the report.
 PAUSE_S = 0.2
-TIMEOUT_S = 30.0
 
 # Returns SOP class by SOP Instance UID of the instances that are kept.
 Committed = Callable[[Sequence[str]], Mapping[str, str]]
 
 
 class CommitmentReporter:
-    """Answers requests on the same association, or on one of its own where there is a peer."""
+    """Answers requests on the same association, or on one of its own where there is a peer.
 
-    def __init__(self, committed: Committed) -> None:
+    Raises
+    ------
+    InvalidSourcesError
+        If a file for TLS with a peer cannot be used.
+    """
+
+    def __init__(self, committed: Committed, sources: Sequence[CStoreSource]) -> None:
         self._committed = committed
+        self._peers = {
+            each.commitment: CommitmentPeer(each.commitment, each.name)
+            for each in sources
+            if each.commitment is not None
+        }
 
     def take(self, event: evt.Event, peer: Commitment | None, ae_title: str) -> int:
         """Take a request; return the status of N-ACTION. The report follows from a thread.
@@ -68,14 +73,14 @@ class CommitmentReporter:
             _log.warning("commitment_not_known", code=exc.code)
             return PROCESSING_FAILURE
 
-        def tell() -> None:
+        def later() -> None:
             time.sleep(PAUSE_S)
             if peer is None:
-                _tell(event.assoc, report, kind)
+                tell(event.assoc, report, kind)
             else:
-                _tell_elsewhere(peer, ae_title, report, kind)
+                self._peers[peer].tell(ae_title, report, kind)
 
-        threading.Thread(target=tell, name="commitment", daemon=True).start()
+        threading.Thread(target=later, name="commitment", daemon=True).start()
         return SUCCESS
 
     def _report(self, request: Dataset) -> tuple[Dataset, int]:
@@ -116,32 +121,3 @@ def _failed(item: Dataset, reason: int) -> Dataset:
     failed = _reference(item)
     failed.FailureReason = reason
     return failed
-
-
-def _tell(association: Association, report: Dataset, kind: int) -> bool:
-    if not association.is_established:
-        _log.warning("commitment_not_told", reason="the association had ended")
-        return False
-    try:
-        answer, _ = association.send_n_event_report(
-            report, kind, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-        )
-    except (RuntimeError, ValueError) as exc:
-        _log.warning("commitment_not_told", error=type(exc).__name__)
-        return False
-    return "Status" in answer and int(answer.Status) == SUCCESS
-
-
-def _tell_elsewhere(peer: Commitment, ae_title: str, report: Dataset, kind: int) -> None:
-    ae = AE(ae_title)
-    ae.connection_timeout = ae.acse_timeout = TIMEOUT_S
-    ae.dimse_timeout = ae.network_timeout = TIMEOUT_S
-    ae.add_requested_context(StorageCommitmentPushModel)
-    # We open the association, but are SCP of the service (PS3.4 J.2).
-    role = build_role(StorageCommitmentPushModel, scp_role=True)
-    association = ae.associate(peer.host, peer.port, ae_title=peer.called_ae, ext_neg=[role])
-    if not association.is_established:
-        _log.warning("commitment_not_told", reason="the peer cannot be associated with")
-        return
-    _tell(association, report, kind)
-    association.release()

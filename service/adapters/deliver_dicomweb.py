@@ -113,17 +113,23 @@ def _answer(
 ) -> Answer:
     uid = each.sop_instance_uid
     if uid in failed:
-        reason = dicom_json.first(failed[uid], dicom_json.FAILURE_REASON)
-        code = int(reason) if isinstance(reason, int | float) else None
+        code = _status(dicom_json.first(failed[uid], dicom_json.FAILURE_REASON))
         if code == DUPLICATE_SOP_INSTANCE:
             return Answer(each.kind, ObjectState.ACCEPTED, "0111H, already there")
         told = "no reason" if code is None else f"{code:04X}H"
         return Answer(each.kind, ObjectState.REFUSED, f"HTTP {status}, {told}")
     if uid in stored:
-        warning = dicom_json.first(stored[uid], dicom_json.WARNING_REASON)
-        told = f", warning {int(warning):04X}H" if isinstance(warning, int | float) else ""
+        warning = _status(dicom_json.first(stored[uid], dicom_json.WARNING_REASON))
+        told = "" if warning is None else f", warning {warning:04X}H"
         return Answer(each.kind, ObjectState.ACCEPTED, f"HTTP {status}{told}")
     return Answer(each.kind, ObjectState.REFUSED, f"HTTP {status}, not mentioned")
+
+
+def _status(value: object) -> int | None:
+    """Return a status (VR US), or None if it is none; JSON readers know NaN and Infinity too."""
+    if not isinstance(value, int | float) or not 0 <= value <= 0xFFFF:
+        return None
+    return int(value)
 
 
 def _by_uid(response: Mapping[str, Any], sequence: str) -> dict[str, Any]:
@@ -140,6 +146,6 @@ def _list(value: object) -> list[Any]:
 def _json(body: bytes) -> object:
     try:
         content: object = json.loads(body)
-    except (UnicodeDecodeError, ValueError) as exc:
+    except (RecursionError, UnicodeDecodeError, ValueError) as exc:
         raise DestinationRefusedError("the answer is no JSON") from exc
     return content

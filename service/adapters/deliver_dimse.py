@@ -1,7 +1,6 @@
 """C-STORE as a client, negotiated by SOP class (PS3.4 annex B), with pynetdicom."""
 
 import logging
-import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -13,11 +12,13 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
 
-from service.adapters.destination_entries import CStoreEntry, Tls
+from service.adapters.destination_entries import CStoreEntry
+from service.adapters.dimse_limits import ConnectionLimits
 from service.adapters.dimse_status import DUPLICATE_SOP_INSTANCE, SUCCESS
+from service.adapters.tls_client import tls_context
 from service.application.ports import Parcel, ResultObject
 from service.domain.delivery import Answer, ObjectState
-from service.domain.errors import DestinationUnreachableError, InvalidDestinationsError
+from service.domain.errors import DestinationUnreachableError
 
 # PS3.4 table B.2-1: stored, but coerced or with elements dropped; PS3.7 C.4: warnings.
 WARNINGS = (0x0001, 0x0107, 0x0116, *range(0xB000, 0xC000))
@@ -39,32 +40,29 @@ class DimsePeer:
         # The library's messages may quote data sets, and so patients; we tell what failed.
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
         self._entry = entry
-        self._tls = None if entry.tls is None else (_tls_context(entry.tls), entry.host)
+        self._tls = None if entry.tls is None else (tls_context(entry.tls), entry.host)
 
     @contextmanager
     def associated(
-        self, abstract_syntaxes: Sequence[str], handlers: Sequence[EventHandlerType] = ()
+        self,
+        abstract_syntaxes: Sequence[str],
+        *,
+        work_s: float,
+        handlers: Sequence[EventHandlerType] = (),
     ) -> Iterator[Association]:
         """Yield an association, released at the end; it may have accepted nothing.
+
+        Parameters
+        ----------
+        work_s : float
+            What is done on it may take so long; its connection is shut not long after.
 
         Raises
         ------
         DestinationUnreachableError
             If there is none.
         """
-        ae = AE(self._entry.calling_ae)
-        timeout = self._entry.timeout_seconds
-        ae.connection_timeout = ae.acse_timeout = timeout
-        ae.dimse_timeout = ae.network_timeout = timeout
-        for uid in dict.fromkeys(abstract_syntaxes):
-            ae.add_requested_context(uid, TRANSFER_SYNTAXES)
-        association = ae.associate(
-            self._entry.host,
-            self._entry.port,
-            ae_title=self._entry.called_ae,
-            tls_args=self._tls,
-            evt_handlers=list(handlers),
-        )
+        association = self._associate(abstract_syntaxes, work_s, handlers)
         try:
             if not association.is_established and not association.rejected_contexts:
                 raise DestinationUnreachableError(self._why_not(association))
@@ -73,19 +71,48 @@ class DimsePeer:
             if association.is_established:
                 association.release()
 
+    def _associate(
+        self,
+        abstract_syntaxes: Sequence[str],
+        work_s: float,
+        handlers: Sequence[EventHandlerType],
+    ) -> Association:
+        ae = AE(self._entry.calling_ae)
+        timeout = self._entry.timeout_seconds
+        ae.connection_timeout = ae.acse_timeout = timeout
+        ae.dimse_timeout = ae.network_timeout = timeout
+        for uid in dict.fromkeys(abstract_syntaxes):
+            ae.add_requested_context(uid, TRANSFER_SYNTAXES)
+        # It is negotiated before the work, and released or aborted after it.
+        limits = ConnectionLimits(timeout, work_s + 3 * timeout)
+        try:
+            return ae.associate(
+                self._entry.host,
+                self._entry.port,
+                ae_title=self._entry.called_ae,
+                tls_args=self._tls,
+                evt_handlers=[*limits.handlers, *handlers],
+            )
+        except OSError as exc:
+            raise DestinationUnreachableError(f"{self._place}: {exc.strerror}") from exc
+
+    @property
+    def _place(self) -> str:
+        return f"{self._entry.called_ae} at {self._entry.host}:{self._entry.port}"
+
     def _why_not(self, association: Association) -> str:
-        place = f"{self._entry.called_ae} at {self._entry.host}:{self._entry.port}"
         if association.is_rejected:
             answer = association.acceptor.primitive
             reason = answer.reason_str if answer is not None else "no reason"
-            return f"{place} rejected the association: {reason}"
-        return f"{place} cannot be associated with"
+            return f"{self._place} rejected the association: {reason}"
+        return f"{self._place} cannot be associated with"
 
 
 class CStoreSender:
     """Stores by C-STORE; implements ``ResultSender``."""
 
-    def __init__(self, peer: DimsePeer) -> None:
+    def __init__(self, entry: CStoreEntry, peer: DimsePeer) -> None:
+        self._timeout_s = entry.timeout_seconds
         self._peer = peer
 
     def send(self, parcel: Parcel) -> tuple[Answer, ...]:
@@ -94,7 +121,8 @@ class CStoreSender:
         An association that breaks leaves the rest without an answer: they remain to be sent.
         """
         classes = [str(each.sop_class_uid) for each in parcel.objects]
-        with self._peer.associated(classes) as association:
+        work_s = self._timeout_s * len(classes)
+        with self._peer.associated(classes, work_s=work_s) as association:
             return tuple(_store(association, each) for each in parcel.objects)
 
 
@@ -122,15 +150,3 @@ def _told(each: ResultObject, answer: Dataset) -> Answer:
     stored = status in (SUCCESS, DUPLICATE_SOP_INSTANCE, *WARNINGS)
     state = ObjectState.ACCEPTED if stored else ObjectState.REFUSED
     return Answer(each.kind, state, f"{status:04X}H")
-
-
-def _tls_context(tls: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=str(tls.ca_file))
-        if tls.certificate_file is not None and tls.key_file is not None:
-            context.load_cert_chain(str(tls.certificate_file), str(tls.key_file))
-    except (OSError, ssl.SSLError) as exc:
-        raise InvalidDestinationsError(
-            f"tls: {tls.ca_file} or {tls.certificate_file} cannot be used: {type(exc).__name__}"
-        ) from exc
-    return context

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from service.adapters import dicom_json
 from service.adapters.http_peers import HttpPeer
 from service.adapters.multipart_related import RelatedParts
-from service.adapters.source_entries import DicomwebSource, source_of
+from service.adapters.source_entries import LONGEST_SERIES_S, DicomwebSource, source_of
 from service.application.arrival_ports import Incoming
 from service.domain.errors import (
     DeliveryError,
@@ -23,7 +23,6 @@ from service.domain.errors import (
 INSTANCES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 # An instance takes about a thousand bytes in an answer.
 LONGEST_ANSWER = 64 << 20
-LONGEST_SERIES_S = 1800.0
 
 
 class DicomwebArchive:
@@ -91,17 +90,30 @@ class DicomwebArchive:
             raise SourceError(f"QIDO-RS answered HTTP {status}")
         try:
             found = json.loads(body)
-        except (UnicodeDecodeError, ValueError) as exc:
+        except (RecursionError, UnicodeDecodeError, ValueError) as exc:
             raise SourceError("QIDO-RS answered with what is no JSON") from exc
         return found if isinstance(found, list) else []
 
 
 def _study(uid: str) -> str:
-    return f"studies/{quote(uid, safe='')}"
+    return f"studies/{_segment(uid)}"
 
 
 def _series(study: str, uid: str) -> str:
-    return f"{_study(study)}/series/{quote(uid, safe='')}"
+    return f"{_study(study)}/series/{_segment(uid)}"
+
+
+def _segment(uid: str) -> str:
+    """Return a UID as one segment of a path; archives list what they like.
+
+    Raises
+    ------
+    SourceError
+        If it would be no segment, or a step to another place (RFC 3986 section 5.2.4).
+    """
+    if uid in ("", ".", ".."):
+        raise SourceError(f"a UID is {uid!r}")
+    return quote(uid, safe="")
 
 
 def _value(item: object, tag: str) -> str:

@@ -4,12 +4,12 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 
 import httpx
 
 from service.adapters.destination_entries import HttpAccess
 from service.adapters.destination_files import read_secret
+from service.adapters.http_deadlines import Deadline
 from service.domain.errors import (
     DestinationRefusedError,
     DestinationUnreachableError,
@@ -18,6 +18,8 @@ from service.domain.errors import (
 
 # Far more than an answer about a handful of objects needs.
 LONGEST_ANSWER = 4 * 1024 * 1024
+# Results may be large and lines slow: sending them may take as many times the timeout.
+SENDING_TIMEOUTS = 10
 
 
 class HttpPeer:
@@ -27,7 +29,7 @@ class HttpPeer:
     ----------
     timeout_s : float
         For connecting, for each piece sent or received, and for the whole answer after the
-        request was sent.
+        request was sent; sending all of the request may take ten times as long.
     """
 
     def __init__(self, access: HttpAccess, timeout_s: float) -> None:
@@ -71,14 +73,24 @@ class HttpPeer:
         DestinationRefusedError
             If the answer is absurdly long.
         """
-        try:
-            with self._client.stream(
-                method, url, headers=headers, content=content, params=params
-            ) as answer:
-                return answer.status_code, self._body(answer, longest)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
-            # The message may quote the address with what somebody wrote into it.
-            raise DestinationUnreachableError(f"no answer: {type(exc).__name__}") from exc
+        with (
+            self._deadline(self._timeout_s) as deadline,
+            _translated(),
+            self._client.stream(
+                method,
+                url,
+                headers=headers,
+                content=content,
+                params=params,
+                extensions={"trace": deadline.trace},
+            ) as answer,
+        ):
+            body = bytearray()
+            for piece in _until(deadline, answer):
+                body += piece
+                if len(body) > longest:
+                    raise DestinationRefusedError(f"the answer is longer than {longest} bytes")
+            return answer.status_code, bytes(body)
 
     @contextmanager
     def streamed(
@@ -96,31 +108,34 @@ class HttpPeer:
         DestinationUnreachableError
             From the block too, if the answer breaks off or does not end in time.
         """
-        end = monotonic() + longest_s
-        try:
-            with self._client.stream("GET", url, headers=headers) as answer:
-                kind = answer.headers.get("Content-Type", "")
-                yield answer.status_code, kind, _until(answer.iter_bytes(), end)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
-            raise DestinationUnreachableError(f"no answer: {type(exc).__name__}") from exc
+        with (
+            self._deadline(longest_s) as deadline,
+            _translated(),
+            self._client.stream(
+                "GET", url, headers=headers, extensions={"trace": deadline.trace}
+            ) as answer,
+        ):
+            kind = answer.headers.get("Content-Type", "")
+            yield answer.status_code, kind, _until(deadline, answer)
 
-    def _body(self, answer: httpx.Response, longest: int) -> bytes:
-        end = monotonic() + self._timeout_s
-        body = bytearray()
-        for piece in answer.iter_bytes():
-            body += piece
-            if len(body) > longest:
-                raise DestinationRefusedError(f"the answer is longer than {longest} bytes")
-            if monotonic() > end:
-                raise DestinationUnreachableError("the answer did not end in time")
-        return bytes(body)
+    def _deadline(self, answer_s: float) -> Deadline:
+        return Deadline(SENDING_TIMEOUTS * self._timeout_s, answer_s)
 
 
-def _until(pieces: Iterator[bytes], end: float) -> Iterator[bytes]:
-    for piece in pieces:
-        if monotonic() > end:
-            raise DestinationUnreachableError("the answer did not end in time")
-        yield piece
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as exc:
+        # The message may quote the address with what somebody wrote into it.
+        raise DestinationUnreachableError(f"no answer: {type(exc).__name__}") from exc
+
+
+def _until(deadline: Deadline, answer: httpx.Response) -> Iterator[bytes]:
+    """Yield the body; one that the deadline cut off may look complete."""
+    yield from answer.iter_bytes()
+    if deadline.expired:
+        raise DestinationUnreachableError("the answer did not end in time")
 
 
 def _trusted(ca_file: Path | None) -> ssl.SSLContext:

@@ -1,19 +1,32 @@
 """Results of a job as objects to send, read from where its worker left them."""
 
 import json
+import struct
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread
 from pydicom.config import disable_value_validation
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from service.application.ports import ResultObject
 from service.domain.destination import ObjectKind
 from service.domain.errors import StorageError
 
 _UIDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+# What readers of DICOM and JSON raise about files that are damaged.
+_DAMAGED = (
+    BytesLengthException,
+    InvalidDicomError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def read_objects(folder: Path, kinds: Iterable[ObjectKind]) -> tuple[ResultObject, ...]:
@@ -35,7 +48,7 @@ def _read(path: Path, kind: ObjectKind) -> ResultObject:
         return _dicom(content, kind)
     except OSError as exc:
         raise StorageError(f"the result {path.name} cannot be read: {exc.strerror}") from exc
-    except (InvalidDicomError, AttributeError, KeyError, ValueError) as exc:
+    except _DAMAGED as exc:
         raise StorageError(
             f"the result {path.name} is not what was written: {type(exc).__name__}"
         ) from exc

@@ -16,6 +16,11 @@ from service.adapters.storage_commitment import StorageCommitment
 from service.application.deliver_results import Channel
 from service.application.ports import ResultConfirmer, ResultSender
 
+# An attempt consists of fewer steps than this, each of which ends within ``timeout_seconds``.
+MOST_STEPS = 30
+# For what has limits of its own: names that are looked up, files that are read.
+MARGIN_S = 60.0
+
 Ways = tuple[ResultSender, ResultConfirmer | None]
 
 
@@ -25,10 +30,21 @@ def open_channel(entry: AnyEntry) -> Channel:
     Raises
     ------
     InvalidDestinationsError
-        If a file with a secret or certificates cannot be used.
+        If a file with a secret or certificates, or the ``commitment_port``, cannot be used.
     """
     sender, confirmer = _ways(entry)
-    return Channel(destination_of(entry), sender, confirmer)
+    close = confirmer.close if isinstance(confirmer, StorageCommitment) else _nothing
+    return Channel(destination_of(entry), sender, confirmer, longest_attempt_s(entry), close)
+
+
+def _nothing() -> None:
+    """Nothing is open."""
+
+
+def longest_attempt_s(entry: AnyEntry) -> float:
+    """Return how long an attempt may take: all its steps end by themselves long before."""
+    waits = entry.confirm_seconds if isinstance(entry, CStoreEntry) else 0.0
+    return MARGIN_S + MOST_STEPS * entry.timeout_seconds + waits
 
 
 def _ways(entry: AnyEntry) -> Ways:
@@ -45,7 +61,7 @@ def _ways(entry: AnyEntry) -> Ways:
 
 def _dimse(entry: CStoreEntry) -> Ways:
     peer = DimsePeer(entry)
-    sender = CStoreSender(peer)
+    sender = CStoreSender(entry, peer)
     if entry.confirm == "storage-commitment":
         return sender, StorageCommitment(entry, peer)
     if entry.qido_url is not None:

@@ -13,10 +13,16 @@ from service.adapters.destination_entries import (
     Name,
     Port,
     Seconds,
+    Tls,
     Url,
 )
 from service.domain.arrival import ArrivalPolicy, LateSeries, Source
 from service.domain.sequence import Role
+
+# A series that is fetched takes no longer.
+LONGEST_SERIES_S = 1800.0
+# Nothing starts a study by itself between two series of a fetch; the timers count if it broke off.
+FETCHED = ArrivalPolicy(study_quiet_seconds=LONGEST_SERIES_S + 60, deadline_seconds=86_400.0)
 
 
 class Policy(Entry):
@@ -65,11 +71,25 @@ class ListenerEntry(Entry):
 
 
 class Commitment(Entry):
-    """Where to report about storage commitment, if not on the association that asked."""
+    """Where to report about storage commitment, if not on the association that asked.
+
+    Attributes
+    ----------
+    without_tls : bool
+        Must be said where the listener requires TLS: such reports leave in the clear.
+    """
 
     host: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
     port: Port
     called_ae: AETitle
+    tls: Tls | None = None
+    without_tls: bool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.tls is not None and self.without_tls:
+            raise ValueError("either tls or without_tls")
+        return self
 
 
 class CStoreSource(Entry):
@@ -108,8 +128,7 @@ SourceByKind = Annotated[AnySource, Field(discriminator="kind")]
 def source_of(entry: AnySource) -> Source:
     """Return what the use cases need to know of an entry."""
     if isinstance(entry, DicomwebSource):
-        # It starts when all was fetched; the timers count if a fetch breaks off in between.
-        return Source(entry.name, ArrivalPolicy())
+        return Source(entry.name, FETCHED)
     return Source(entry.name, entry.policy.rules())
 
 
@@ -132,6 +151,19 @@ class SourceFile(Entry):
             raise ValueError("there are two sources of kind stow, which cannot be told apart")
         if bool(self.c_store) != (self.listener is not None):
             raise ValueError("listener and sources of kind c-store need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _no_less_safe_than_the_listener(self) -> Self:
+        if self.listener is None or self.listener.tls is None:
+            return self
+        for each in self.c_store:
+            peer = each.commitment
+            if peer is not None and peer.tls is None and not peer.without_tls:
+                raise ValueError(
+                    f"source {each.name}: the listener requires TLS, so commitment needs tls "
+                    "or without_tls: true"
+                )
         return self
 
     @property

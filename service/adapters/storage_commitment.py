@@ -3,33 +3,64 @@
 import queue
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
+from pydicom.errors import BytesLengthException
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the module's __getattr__
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
 )
 
+from service.adapters.commitment_listener import CommitmentListener
 from service.adapters.deliver_dimse import DimsePeer
 from service.adapters.destination_entries import CStoreEntry
-from service.adapters.dimse_status import NO_SUCH_OBJECT_INSTANCE, SUCCESS
+from service.adapters.dimse_status import SUCCESS
 from service.application.ports import ResultObject
 from service.domain.delivery import Answer, ObjectState
 from service.domain.errors import (
     DestinationRefusedError,
     DestinationUnreachableError,
-    InvalidDestinationsError,
 )
 
 REQUEST_STORAGE_COMMITMENT = 1
+# What reading a report raises that lacks something, or holds what it must not.
+_UNREADABLE = (AttributeError, TypeError, ValueError, OverflowError, BytesLengthException)
 # How often the wait looks whether the association still stands.
 LOOK_S = 0.1
 
-Reports = queue.Queue[Dataset]
+
+class Reports:
+    """Keeps reports about one transaction at a time; all others say nothing new."""
+
+    def __init__(self) -> None:
+        self._awaited = ""
+        self._kept: queue.Queue[Dataset] = queue.Queue()
+
+    def expect(self, transaction: str) -> None:
+        """Keep reports about this transaction from now on."""
+        self._awaited = transaction
+        self._kept = queue.Queue()
+
+    def next(self, timeout_s: float) -> Dataset | None:
+        """Return a report, or None if there is none in time."""
+        try:
+            return self._kept.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    @property
+    def handlers(self) -> list[evt.EventHandlerType]:
+        """What must be bound where reports may come."""
+        return [(evt.EVT_N_EVENT_REPORT, self._keep)]
+
+    def _keep(self, event: evt.Event) -> tuple[int, None]:
+        report = event.event_information
+        if report.get("TransactionUID") == self._awaited:
+            self._kept.put(report)
+        return SUCCESS, None
 
 
 class StorageCommitment:
@@ -37,75 +68,57 @@ class StorageCommitment:
 
     The report may come on the same association, or, where ``commitment_port`` is set, on one that
     the receiver opens to us.
+
+    Raises
+    ------
+    InvalidDestinationsError
+        If the ``commitment_port`` cannot be listened on.
     """
 
     def __init__(self, entry: CStoreEntry, peer: DimsePeer) -> None:
         self._entry = entry
         self._peer = peer
+        self._reports = Reports()
+        port = entry.commitment_port
+        self._listener = (
+            None if port is None else CommitmentListener(entry, port, self._reports.handlers)
+        )
+
+    def close(self) -> None:
+        """Stop listening for reports."""
+        if self._listener is not None:
+            self._listener.close()
 
     def confirm(self, objects: Sequence[ResultObject]) -> tuple[Answer, ...]:
         """Ask for commitment and wait for the report; see ``ResultConfirmer.confirm``."""
         # A request has a UID of its own every time: an answer to an old one says nothing new.
         transaction = f"2.25.{uuid.uuid4().int}"
-        reports = Reports()
-        handlers: list[evt.EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, _keep, [reports])]
-        with (
-            self._listening(handlers),
-            self._peer.associated([StorageCommitmentPushModel], handlers) as association,
-        ):
+        self._reports.expect(transaction)
+        with self._peer.associated(
+            [StorageCommitmentPushModel],
+            work_s=self._entry.timeout_seconds + self._entry.confirm_seconds,
+            handlers=self._reports.handlers,
+        ) as association:
             _request(association, transaction, objects)
-            report = self._report(association, transaction, reports)
+            report = self._report(association)
         return _answers(report, objects)
 
-    @contextmanager
-    def _listening(self, handlers: list[evt.EventHandlerType]) -> Iterator[None]:
-        """Take associations from the receiver, if it is to open one."""
-        port = self._entry.commitment_port
-        if port is None:
-            yield
-            return
-        ae = AE(self._entry.calling_ae)
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = self._entry.timeout_seconds
-        # The receiver is SCP of the service although it opens the association (PS3.4 J.2).
-        ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
-        try:
-            # Receivers may come from any side.
-            server = ae.start_server(("", port), block=False, evt_handlers=handlers)
-        except OSError as exc:
-            raise InvalidDestinationsError(
-                f"commitment_port {port} cannot be listened on: {exc.strerror}"
-            ) from exc
-        try:
-            yield
-        finally:
-            if server is not None:
-                server.shutdown()
-
-    def _report(self, association: Association, transaction: str, reports: Reports) -> Dataset:
+    def _report(self, association: Association) -> Dataset:
         """Wait for the report about our request."""
         end = time.monotonic() + self._entry.confirm_seconds
-        listens = self._entry.commitment_port is not None
         while time.monotonic() < end:
             alive = association.is_established
-            try:
-                report = reports.get(timeout=LOOK_S)
-            except queue.Empty:
-                if not alive and not listens:
-                    raise DestinationUnreachableError(
-                        "the receiver ended the association before it answered about storage "
-                        "commitment; if it answers on another one, commitment_port must be set"
-                    ) from None
-                continue
-            if report.get("TransactionUID") == transaction:
+            report = self._reports.next(LOOK_S)
+            if report is not None:
                 return report
+            if not alive and self._listener is None:
+                raise DestinationUnreachableError(
+                    "the receiver ended the association before it answered about storage "
+                    "commitment; if it answers on another one, commitment_port must be set"
+                )
         raise DestinationUnreachableError(
             f"no answer about storage commitment within {self._entry.confirm_seconds:g} s"
         )
-
-
-def _keep(event: evt.Event, reports: Reports) -> tuple[int, None]:
-    reports.put(event.event_information)
-    return SUCCESS, None
 
 
 def _request(association: Association, transaction: str, objects: Sequence[ResultObject]) -> None:
@@ -141,18 +154,33 @@ def _reference(each: ResultObject) -> Dataset:
 
 
 def _answers(report: Dataset, objects: Sequence[ResultObject]) -> tuple[Answer, ...]:
-    """Read a report (PS3.4 table J.3-2); what it does not mention was not answered."""
-    held = {str(item.ReferencedSOPInstanceUID) for item in report.get("ReferencedSOPSequence", [])}
-    failed: Mapping[str, int] = {
-        str(item.ReferencedSOPInstanceUID): int(item.get("FailureReason", NO_SUCH_OBJECT_INSTANCE))
-        for item in report.get("FailedSOPSequence", [])
-    }
+    """Read a report (PS3.4 table J.3-2); what it does not mention was not answered.
+
+    Raises
+    ------
+    DestinationRefusedError
+        If it is no such report.
+    """
+    try:
+        items = report.get("ReferencedSOPSequence") or []
+        held = {str(item.ReferencedSOPInstanceUID) for item in items}
+        items = report.get("FailedSOPSequence") or []
+        failed = {str(item.ReferencedSOPInstanceUID): _reason(item) for item in items}
+    except _UNREADABLE as exc:
+        raise DestinationRefusedError(
+            "the report about storage commitment is not as the standard says"
+        ) from exc
     answers = []
     for each in objects:
         uid = each.sop_instance_uid
         if uid in failed:
-            told = f"no commitment, {failed[uid]:04X}H"
+            told = f"no commitment, {failed[uid]}"
             answers.append(Answer(each.kind, ObjectState.REFUSED, told))
         elif uid in held:
             answers.append(Answer(each.kind, ObjectState.CONFIRMED, "storage commitment"))
     return tuple(answers)
+
+
+def _reason(item: Dataset) -> str:
+    reason = item.get("FailureReason")
+    return "no reason" if reason is None else f"{int(reason):04X}H"

@@ -17,9 +17,10 @@ from typing import Any
 import structlog
 
 ALLOWED = frozenset({
-    "attempt", "code", "error", "event", "exit_code", "instances", "job_id", "level", "logger",
-    "method", "model", "pid", "port", "process", "provider", "raised_at", "reason", "result",
-    "route", "seconds", "source", "stage", "state", "status", "timestamp",
+    "attempt", "code", "delivery_id", "destination", "destinations", "error", "event",
+    "exit_code", "instances", "job_id", "level", "logger", "method", "model", "module", "pid",
+    "port", "process", "provider", "raised_at", "reason", "result", "route", "seconds", "source",
+    "stage", "state", "status", "timestamp",
 })  # fmt: skip
 # Libraries whose message templates are fixed sentences.
 TRUSTED = ("alembic", "celery", "kombu", "service", "uvicorn")

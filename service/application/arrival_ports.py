@@ -1,6 +1,6 @@
 """What arriving studies need from the world, as protocols."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -24,14 +24,23 @@ class ArrivalStore(Protocol):
         ...
 
     def record(
-        self, instance: ArrivedInstance, source: Source, limits: ArrivalLimits, now: datetime
+        self,
+        instance: ArrivedInstance,
+        source: Source,
+        limits: ArrivalLimits,
+        now: datetime,
+        kept: Callable[[], bool],
     ) -> Receipt:
-        """Note an instance; say what it is to its study.
+        """Note an instance; say what it is to its study. Nothing is noted with an error.
+
+        ``kept`` is asked whether its file is there while nobody can forget the study.
 
         Raises
         ------
         LimitExceededError
-            If the study would be larger than allowed; nothing is noted then.
+            If the study would be larger than allowed.
+        StorageError
+            If its file is not there, as the study was forgotten while it came.
         """
         ...
 
@@ -65,8 +74,11 @@ class ArrivalStore(Protocol):
         """Return studies of which nothing is new, nor came after a moment, nor has a job."""
         ...
 
-    def forget(self, study_instance_uid: str) -> None:
-        """Delete all that is known about what arrived of a study."""
+    def forget(self, study_instance_uid: str, moment: datetime, bury: Callable[[], None]) -> bool:
+        """Delete all that is known of a study, if it is still idle since a moment; say whether.
+
+        ``bury`` takes its files away while nothing of it can be recorded.
+        """
         ...
 
 
@@ -127,6 +139,10 @@ class InstanceShelf(Protocol):
         """
         ...
 
-    def discard(self, study_instance_uid: str) -> None:
-        """Delete all instances of a study."""
+    def bury(self, study_instance_uid: str) -> None:
+        """Take all instances of a study away, at once."""
+        ...
+
+    def discard_buried(self) -> None:
+        """Delete what was taken away."""
         ...

@@ -32,8 +32,6 @@ _log = structlog.get_logger(__name__)
 
 # As many are looked up at a time; the next look comes at once while there are more.
 BATCH = 20
-# Every step of an attempt ends by itself long before.
-LONGEST_ATTEMPT_S = 900.0
 
 # Reads the objects of a delivery, in its order.
 ObjectReader = Callable[[Delivery], tuple[ResultObject, ...]]
@@ -41,11 +39,21 @@ ObjectReader = Callable[[Delivery], tuple[ResultObject, ...]]
 
 @dataclass(frozen=True)
 class Channel:
-    """A destination, what sends to it, and what asks it where it must confirm."""
+    """A destination, what sends to it, and what asks it where it must confirm.
+
+    Attributes
+    ----------
+    longest_attempt_s : float
+        Every step of an attempt ends by itself long before.
+    close : callable
+        Closes what the destination may reach us by.
+    """
 
     destination: Destination
     sender: ResultSender
     confirmer: ResultConfirmer | None
+    longest_attempt_s: float
+    close: Callable[[], None]
 
     def __post_init__(self) -> None:
         if self.destination.confirmed != (self.confirmer is not None):
@@ -91,8 +99,6 @@ class Deliverer:
         ------
         JobDatabaseError
             If the database cannot be reached.
-        Exception
-            An error that is not ours, after the attempt was noted as failed.
         """
         attempts = 0
         while not ended():
@@ -123,13 +129,17 @@ class Deliverer:
                 job_id=delivery.job_id,
                 destination=delivery.destination,
             ),
-            Renewal(held, self._lease, self._lease_seconds, self._abandon),
+            self._renewal(held),
         ):
             self._attempt(held)
         return True
 
     def _lease(self, token: str) -> Lease:
         return Lease(token, self._clock() + timedelta(seconds=self._lease_seconds))
+
+    def _renewal(self, held: "HeldDelivery") -> "Renewal":
+        longest_s = self._channel.longest_attempt_s
+        return Renewal(held, self._lease, self._lease_seconds, self._abandon, longest_s)
 
     def _attempt(self, held: "HeldDelivery") -> None:
         try:
@@ -143,9 +153,9 @@ class Deliverer:
             raise
         except ThrombolensError as exc:
             self._conclude_unless_lost(held, Failure.of(exc))
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - it is logged, and the other deliveries are sent
+            _log.exception("delivery_crashed")
             self._conclude_unless_lost(held, _unexpected(exc))
-            raise
 
     def _send_and_confirm(self, held: "HeldDelivery") -> None:
         delivery = held.get()
@@ -219,7 +229,7 @@ class Renewal(Background):
         lease: Callable[[str], Lease],
         lease_seconds: float,
         abandon: Callable[[], None],
-        longest_attempt_s: float = LONGEST_ATTEMPT_S,
+        longest_attempt_s: float,
     ) -> None:
         super().__init__("renewal")
         self._abandon = abandon

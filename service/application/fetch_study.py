@@ -1,6 +1,7 @@
 """Fetch a study that somebody asked for from an archive, and start it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from service.application.arrival_ports import ArrivalStore, Incoming
@@ -44,12 +45,19 @@ def fetch_study(
     study_instance_uid: str,
     *,
     archive: StudyArchive,
-    incoming: Incoming,
+    incoming: Callable[[], AbstractContextManager[Incoming]],
     store: ArrivalStore,
     receiver: InstanceReceiver,
     starter: StudyStarter,
 ) -> Job:
-    """Fetch what did not come before; return the job of the study.
+    """Fetch what did not come before, series by series; return the job of the study.
+
+    What came of a fetch that breaks off stays received.
+
+    Parameters
+    ----------
+    incoming : callable
+        Makes a place for the instances of one series.
 
     Raises
     ------
@@ -69,9 +77,10 @@ def fetch_study(
 
     for series, uids in listed.items():
         if missing(uids):
-            archive.fetch(study_instance_uid, series, incoming)
-    for file in incoming.files():
-        receiver.receive(file, archive.source)
+            with incoming() as place:
+                archive.fetch(study_instance_uid, series, place)
+                for file in place.files():
+                    receiver.receive(file, archive.source)
     lacking = sum(missing(uids) for uids in listed.values())
     if lacking:
         raise SourceError(f"{archive.source.name} did not give {lacking} instances that it lists")

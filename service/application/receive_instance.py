@@ -71,10 +71,13 @@ class InstanceReceiver:
         instance = self.identify(file)
         if instance.is_own_output:
             raise OwnOutputError("results of this service are no input")
-        if not self.store.holds(instance.study_instance_uid, instance.sop_instance_uid):
+        place = self.shelf.path(instance.study_instance_uid, instance.sop_instance_uid)
+        known = self.store.holds(instance.study_instance_uid, instance.sop_instance_uid)
+        # The study may be forgotten at any moment: its files first, or its rows.
+        if not known or not place.exists():
             self._keep(file, instance)
         try:
-            return self.store.record(instance, source, self.limits, self.clock())
+            return self.store.record(instance, source, self.limits, self.clock(), place.exists)
         except LimitExceededError:
             self.shelf.remove(instance)
             raise

@@ -104,17 +104,19 @@ class JobRunner:
             raise
 
     def _earlier(self, job: Job) -> Path | None:
-        """Return the results that those of this job supersede, if there are any."""
-        if job.arrival is None or job.arrival.supersedes is None:
-            return None
-        try:
-            older = self._store.get(job.arrival.supersedes)
-        except UnknownJobError:
-            # Deleted as an old one.
-            return None
-        if older.results_lease is None:
-            return None
-        return self._files.results(older.job_id, older.results_lease)
+        """Return the newest results that those of this job supersede, if there are any.
+
+        A job in between may have failed, or may not have ended.
+        """
+        while job.arrival is not None and job.arrival.supersedes is not None:
+            try:
+                job = self._store.get(job.arrival.supersedes)
+            except UnknownJobError:
+                # Deleted as an old one, and those before it are older.
+                return None
+            if job.results_lease is not None:
+                return self._files.results(job.job_id, job.results_lease)
+        return None
 
     def _fail(self, holder: "LeaseHolder", error: Exception) -> None:
         failure = Failure.of(error)

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -81,7 +82,7 @@ class StudyStarter:
         return tuple(job for job in found if job is not None)
 
     def start_fetched(self, study_instance_uid: str) -> Job:
-        """Start a study that somebody asked for; one without anything new has its job already.
+        """Start a study that somebody asked for; one of which a job has everything has it already.
 
         Raises
         ------
@@ -94,7 +95,8 @@ class StudyStarter:
             arrival = self.arrivals.get(study_instance_uid)
             if arrival is None or not arrival.instances:
                 raise StudyNotFoundError("there is no MR image of this study")
-            if not arrival.new and arrival.job_id is not None:
+            unanalysed = arrival.new or arrival.ignored
+            if not unanalysed and arrival.job_id is not None:
                 job = self.jobs.get(arrival.job_id)
                 if job.state not in _FRUITLESS:
                     return job
@@ -111,6 +113,9 @@ class StudyStarter:
             return None
         except ThrombolensError as exc:
             _log.warning("study_not_started", source=arrival.source.name, code=exc.code)
+            return None
+        except Exception:  # noqa: BLE001 - it is logged, and the other studies are started
+            _log.exception("study_not_started", source=arrival.source.name)
             return None
 
     def _start(self, start: Start) -> Job:
@@ -141,11 +146,14 @@ class StudyStarter:
             seen = tuple((uid, sizes[uid]) for uid in series)
             if self._looked.get(arrival.study_instance_uid) == seen:
                 return False
-            self._looked[arrival.study_instance_uid] = seen
             complete = Start(arrival, StartReason.EARLY, series)
             uids = self.arrivals.instances(complete)
             paths = [self.instances.path(arrival.study_instance_uid, uid) for uid in uids]
-            return self.roles_of(paths) >= set(roles)
+            if self.roles_of(paths) >= set(roles):
+                return True
+            # Only now: what could not be read, or not be started, is looked at again.
+            self._looked[arrival.study_instance_uid] = seen
+            return False
 
         return filled
 
@@ -154,6 +162,8 @@ def forget_old_arrivals(
     store: ArrivalStore, shelf: InstanceShelf, clock: Clock, days: float
 ) -> None:
     """Delete what arrived of studies whose jobs are forgotten, and to which nothing came since."""
-    for study in store.idle_since(clock() - timedelta(days=days)):
-        shelf.discard(study)
-        store.forget(study)
+    moment = clock() - timedelta(days=days)
+    for study in store.idle_since(moment):
+        # Something may have come since the look; then it is no longer idle.
+        store.forget(study, moment, partial(shelf.bury, study))
+    shelf.discard_buried()

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from service import __version__
 from service.adapters.analysis_files import analysis_files
@@ -20,10 +21,13 @@ from service.application.analyse_study import (
 )
 from service.bootstrap.local_study import open_study, site_overrides
 from service.domain.destination import ObjectKind
+from service.domain.errors import StorageError
 from service.domain.job import Outcome
 from service.domain.result_file import ResultFile
 from service.settings import Settings
 from service.stages.write_structured_report import Evidence
+
+_log = structlog.get_logger(__name__)
 
 # The tiny inference of a readiness check: slices, and rows and columns in units of the divisor.
 PROBE_SLICES = 2
@@ -50,7 +54,7 @@ class Analyser:
         earlier: Path | None = None,
     ) -> Outcome:
         """Analyse the files under ``upload`` and write the new folder ``results``."""
-        predecessor = None if earlier is None else _structured_report(earlier)
+        predecessor = None if earlier is None else structured_report_in(earlier)
         analysis = self.analyse(upload, model, progress, predecessor)
         files = analysis_files(analysis)
         write_folder(results, files)
@@ -115,9 +119,16 @@ class Analyser:
         return LoadedModel(spec, predictor, predictor.execution_provider)
 
 
-def _structured_report(results: Path) -> Evidence | None:
-    """Say which structured report a folder of results holds; None if they were deleted since."""
+def structured_report_in(results: Path) -> Evidence | None:
+    """Say which structured report a folder of results holds.
+
+    None if they were deleted since, or are damaged: that must not hold up the new ones.
+    """
     if not (results / ResultFile.STRUCTURED_REPORT).exists():
         return None
-    (read,) = read_objects(results, [ObjectKind.STRUCTURED_REPORT])
+    try:
+        (read,) = read_objects(results, [ObjectKind.STRUCTURED_REPORT])
+    except StorageError as exc:
+        _log.warning("predecessor_not_read", code=exc.code)
+        return None
     return Evidence(str(read.series_instance_uid), str(read.sop_class_uid), read.sop_instance_uid)

@@ -1,5 +1,6 @@
 """What takes arriving studies in, whichever process they come to."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from service.application.start_studies import StudyStarter, forget_old_arrivals
 from service.bootstrap.local_study import model_name, roles_of_files, upload_limits
 from service.domain.arrival import ArrivalLimits, Source
 from service.domain.errors import (
+    BusyError,
     InvalidDestinationsError,
     InvalidSourcesError,
     UnknownSourceError,
@@ -82,6 +84,7 @@ class Arrivals:
         # Secrets are read here, so that a missing one is told when the process starts.
         self.stow = None if self.sources.stow is None else _stow_sender(self.sources.stow)
         self._archives = {entry.name: DicomwebArchive(entry) for entry in self.sources.dicomweb}
+        self._fetches = threading.BoundedSemaphore(settings.max_fetches)
 
     def start_due(self) -> tuple[Job, ...]:
         """Start what is complete; see ``StudyStarter.start_due``."""
@@ -104,19 +107,32 @@ class Arrivals:
         ------
         UnknownSourceError
             If there is no source of kind dicomweb of this name.
+        BusyError
+            If as many studies are being fetched as may be at a time.
         """
         archive = self._archives.get(source)
         if archive is None:
             raise UnknownSourceError(f"there is no source {source!r} of kind dicomweb")
-        with self.incoming() as incoming:
+        with self._turn_to_fetch():
             return fetch_study(
                 study_instance_uid,
                 archive=archive,
-                incoming=incoming,
+                incoming=self.incoming,
                 store=self.database,
                 receiver=self.receiver,
                 starter=self._starter,
             )
+
+    @contextmanager
+    def _turn_to_fetch(self) -> Iterator[None]:
+        """Let only so many fetch at a time: each has a thread of the API for minutes."""
+        if not self._fetches.acquire(blocking=False):
+            most = self._settings.max_fetches
+            raise BusyError(f"{most} studies are being fetched, no more may be at a time")
+        try:
+            yield
+        finally:
+            self._fetches.release()
 
 
 def _stow_sender(entry: StowSource) -> StowSender:

@@ -38,7 +38,7 @@ class DeliveryService:
     Raises
     ------
     ConfigurationError
-        If there is no file of destinations, or it or a file it names cannot be used.
+        If there is no file of destinations, or it, or a file or port it names, cannot be used.
     JobDatabaseError
         If the job database cannot be opened or upgraded.
     """
@@ -73,6 +73,8 @@ class DeliveryService:
         self._ended.wait()
         for thread in threads:
             thread.join(GRACE_S)
+        for channel in self._channels:
+            channel.close()
         if not any(thread.is_alive() for thread in threads):
             self._database.close()
         return not self._broken.is_set()

@@ -47,7 +47,7 @@ class ListenerService:
             arrivals.sources.listener,
             arrivals.sources,
             arrivals.receiver,
-            reporter=CommitmentReporter(arrivals.database.committed),
+            reporter=CommitmentReporter(arrivals.database.committed, arrivals.sources.c_store),
             incoming=arrivals.folders.incoming,
             max_object_bytes=self._settings.max_file_bytes,
         )

@@ -5,13 +5,15 @@ from collections.abc import Callable
 import structlog
 
 from service.application.background import Background
-from service.domain.errors import ThrombolensError
 
 _log = structlog.get_logger(__name__)
 
 
 class RecoveryLoop(Background):
-    """Calls ``recover`` at once and then every so many seconds, until the context ends."""
+    """Calls ``recover`` at once and then every so many seconds, until the context ends.
+
+    Whatever goes wrong, it goes on: a process that still receives must still start studies.
+    """
 
     def __init__(self, recover: Callable[[], object], interval_s: float) -> None:
         super().__init__("recovery")
@@ -23,7 +25,7 @@ class RecoveryLoop(Background):
         while True:
             try:
                 self._recover()
-            except (ThrombolensError, OSError):
+            except Exception:  # noqa: BLE001 - it is logged, and tried again
                 _log.exception("recovery_failed")
             if self.ended.wait(self._interval_s):
                 return

@@ -125,11 +125,13 @@ class ArrivedSeries:
     instances : int
         Different ones.
     new : int
-        Those of them that no job has.
+        Those of them that no job has, and that are waited for.
     first_new_at : datetime or None
         When the first of the new ones came (UTC); None if there is none.
     last_seen_at : datetime
         When the last instance came (UTC), duplicates too.
+    ignored : int
+        Those that came late from a source that ignores it, and that no job has.
     """
 
     series_instance_uid: str
@@ -137,6 +139,7 @@ class ArrivedSeries:
     new: int
     first_new_at: datetime | None
     last_seen_at: datetime
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,8 +175,13 @@ class Arrival:
 
     @property
     def new(self) -> int:
-        """How many of them no job has."""
+        """How many of them no job has, and are waited for."""
         return sum(each.new for each in self.series)
+
+    @property
+    def ignored(self) -> int:
+        """How many of them no job has, and none is to have unless somebody asks."""
+        return sum(each.ignored for each in self.series)
 
     @property
     def state(self) -> ArrivalState:

@@ -152,6 +152,13 @@ class Delivery:
         step = DeliveryStep(self.state, after, now, reason)
         return replace(self, state=after, steps=(*self.steps, step))
 
+    def taken_back(self, now: datetime) -> "Delivery":
+        """Return it as it waits again if its sender's lease ran out, else as it is."""
+        if self.lease is None or self.lease.expires_at > now:
+            return self
+        free = replace(self, lease=None)
+        return free.moved(DeliveryState.PENDING, now, "the process that sent was lost")
+
     def claimed(self, lease: Lease, now: datetime) -> "Delivery":
         """Give it to a sender; one whose sender's lease ran out is taken back first.
 
@@ -160,11 +167,7 @@ class Delivery:
         IllegalTransitionError
             If it has ended, or is in good hands.
         """
-        free = self
-        if self.lease is not None and self.lease.expires_at <= now:
-            free = replace(self, lease=None).moved(
-                DeliveryState.PENDING, now, "the process that sent was lost"
-            )
+        free = self.taken_back(now)
         attempts = free.attempts + 1
         taken = replace(free, lease=lease, attempts=attempts)
         return taken.moved(DeliveryState.SENDING, now, f"attempt {attempts}")
@@ -235,15 +238,16 @@ class Delivery:
         IllegalTransitionError
             If it is being sent right now.
         """
-        if self.state is DeliveryState.SENDING:
+        free = self.taken_back(now)
+        if free.state is DeliveryState.SENDING:
             raise IllegalTransitionError(f"delivery {self.delivery_id} is being sent right now")
         held = [each.state is ObjectState.CONFIRMED for each in self.objects]
         again = tuple(
             each if holds and not all(held) else replace(each, state=ObjectState.WAITING)
             for each, holds in zip(self.objects, held, strict=True)
         )
-        fresh = replace(self, objects=again, attempts=0, begun_at=now, due_at=now, failure=None)
-        if self.state is DeliveryState.PENDING:
+        fresh = replace(free, objects=again, attempts=0, begun_at=now, due_at=now, failure=None)
+        if free.state is DeliveryState.PENDING:
             return fresh
         return fresh.moved(DeliveryState.PENDING, now, "asked for again")
 
@@ -313,10 +317,14 @@ def _pending(
 def abandoned(
     delivery: Delivery, known: Iterable[str], rules: RetryRules, now: datetime
 ) -> Delivery | None:
-    """Return a delivery to an unknown destination as given up, once its patience is over."""
-    if delivery.destination in known or delivery.state is not DeliveryState.PENDING:
+    """Return a delivery to an unknown destination as given up, once its patience is over.
+
+    None too while a process that still knows the destination sends it.
+    """
+    free = delivery.taken_back(now)
+    if delivery.destination in known or free.state is not DeliveryState.PENDING:
         return None
     if now - delivery.begun_at < rules.patience:
         return None
     reason = f"no destination is named {delivery.destination} any more"
-    return delivery.given_up(Failure("UNKNOWN_DESTINATION", reason, "operator of the service"), now)
+    return free.given_up(Failure("UNKNOWN_DESTINATION", reason, "operator of the service"), now)

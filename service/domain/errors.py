@@ -37,6 +37,7 @@
     |   |-- DestinationUnreachableError  no connection, or it broke
     |   `-- DestinationRefusedError      it answered, but not as hoped
     |-- SourceError             the operator of the source: it cannot be fetched from
+    |-- BusyError               nobody: the caller asks again later
     |-- JobCancelledError       nobody: the caller asked for it
     |-- JobTimeoutError         the operator: the limit, or the machine
     |-- LeaseLostError          nobody: another worker has the job now
@@ -272,6 +273,13 @@ class SourceError(ThrombolensError):
 
     code = "SOURCE_FAILED"
     fixed_by = "operator of the source"
+
+
+class BusyError(ThrombolensError):
+    """As much of this is done already as may be at a time."""
+
+    code = "BUSY"
+    fixed_by = "nobody: ask again later"
 
 
 class JobCancelledError(ThrombolensError):

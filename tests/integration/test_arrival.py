@@ -153,6 +153,18 @@ def late_series_ignored(world: ArrivalWorld) -> None:
     assert (job.arrival.late, job.arrival.superseded_by) == (6, None)
 
 
+def late_series_ignored_until_somebody_asks(world: ArrivalWorld) -> None:
+    world.send(series("a"), calling="ONCE")
+    world.after(30)
+    world.send(series("a", "flair", **FLAIR), calling="ONCE")
+    assert world.after(1000) == ()
+    first, second = (world.ask("a") for _ in range(2))
+    assert first.arrival is not None
+    assert (first.arrival.reason, first.arrival.instances) == ("fetched", 12)
+    assert second.job_id == first.job_id
+    assert world.analysis.files == [6, 12]
+
+
 def late_series_and_then_all_again(world: ArrivalWorld) -> None:
     everything = series("a") + series("a", "flair", **FLAIR)
     world.send(everything[:6])
@@ -258,6 +270,18 @@ def early_start(world: ArrivalWorld) -> None:
     assert world.analysis.files == [6, 12]
 
 
+def early_start_after_a_disk_that_failed_once(world: ArrivalWorld) -> None:
+    world.send(series("a", **SWI), calling="HASTY")
+    world.clock.pass_by(10)
+    uploads = world.settings.uploads_dir
+    away = uploads.rename(uploads.with_name("away"))
+    assert world.after(0) == ()
+    away.rename(uploads)
+    (job,) = world.after(0)
+    assert job.arrival is not None
+    assert job.arrival.reason == "early"
+
+
 def no_early_start_without_the_roles(world: ArrivalWorld) -> None:
     world.send(series("a", "flair", **FLAIR), calling="HASTY")
     assert world.after(29) == ()
@@ -333,6 +357,7 @@ SCENARIOS: list[tuple[Scenario, int, int]] = [
     (a_duplicate_keeps_the_round_open, 1, 1),
     (late_series_rerun, 2, 2),
     (late_series_ignored, 1, 1),
+    (late_series_ignored_until_somebody_asks, 2, 2),
     (late_series_and_then_all_again, 2, 2),
     (aborted_and_taken_up_again, 1, 1),
     (aborted_for_good, 1, 1),
@@ -342,6 +367,7 @@ SCENARIOS: list[tuple[Scenario, int, int]] = [
     (own_results_among_the_images, 1, 1),
     (reports_of_others_start_nothing, 1, 1),
     (early_start, 2, 2),
+    (early_start_after_a_disk_that_failed_once, 1, 1),
     (no_early_start_without_the_roles, 1, 1),
     (deadline_of_a_study_without_end, 2, 2),
     (listener_restarted_in_between, 1, 1),

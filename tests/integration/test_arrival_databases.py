@@ -21,7 +21,7 @@ from service.domain.arrival import (
     Start,
     StartReason,
 )
-from service.domain.errors import LimitExceededError
+from service.domain.errors import LimitExceededError, StorageError
 from service.domain.job import Job
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -213,7 +213,17 @@ def test_a_study_is_forgotten_when_its_job_is(
     assert found(arrivals).job_id is None
     assert arrivals.idle_since(NOON) == ()
     assert arrivals.idle_since(later) == (STUDY,)
-    arrivals.forget(STUDY)
+    buried: list[str] = []
+    # Something came after the look.
+    arrivals.record(instance(1), SCANNER, LIMITS, later)
+    assert not arrivals.forget(STUDY, later, lambda: buried.append(STUDY))
+    assert (arrivals.idle_since(later), buried) == ((), [])
+    after = later + timedelta(seconds=1)
+    assert arrivals.forget(STUDY, after, lambda: buried.append(STUDY))
+    assert buried == [STUDY]
+    assert arrivals.get(STUDY) is None
+    with pytest.raises(StorageError):
+        arrivals.record(instance(1), SCANNER, LIMITS, later, lambda: False)
     assert arrivals.get(STUDY) is None
     assert arrivals.record(instance(1), SCANNER, LIMITS, later) is Receipt.NEW
 

@@ -34,6 +34,14 @@ def response(status: int, stored: list[Any], failed: list[Any]) -> Response:
     return Response(json.dumps(content), status, media_type=DICOM_JSON)
 
 
+def spoilt(status: int, warning: Any, failure: Any, number: str) -> Response:
+    """Return a response about all objects with a number that JSON does not know as reason."""
+    stored = [item(each, WarningReason=warning) for each in (SEG, SR, KEY) if warning]
+    failed = [item(each, FailureReason=failure) for each in (SEG, SR, KEY) if failure]
+    body = bytes(response(status, stored, failed).body).decode()
+    return Response(body.replace(str(warning or failure), number), status, media_type=DICOM_JSON)
+
+
 def all_stored(came: Received) -> Response:
     return response(200, [item(uid) for uid in came.uids()], [])
 
@@ -157,6 +165,9 @@ def test_an_instance_that_is_there_already_is_taken(tmp_path: Path) -> None:
         (response(200, [], []), "PENDING", "HTTP 200, not mentioned"),
         (response(202, [item("9.9")], []), "PENDING", "HTTP 202, not mentioned"),
         (response(409, [], [item(u) for u in (SEG, SR, KEY)]), "PENDING", "HTTP 409, no reason"),
+        (spoilt(409, [], 0x0110, "NaN"), "PENDING", "HTTP 409, no reason"),
+        (spoilt(409, [], 0x0110, "-1e999"), "PENDING", "HTTP 409, no reason"),
+        (spoilt(202, 0xB000, [], "1e999"), "SENT", "HTTP 202"),
         (Response(status_code=401), "PENDING", "HTTP 401"),
         (Response("busy: Hush^Patient", status_code=503), "PENDING", "HTTP 503"),
         (Response(status_code=302, headers={"Location": "/x"}), "PENDING", "HTTP 302"),
@@ -172,7 +183,9 @@ def test_answers_are_read_as_the_standard_says(
     assert "Hush" not in repr(world.only())
 
 
-@pytest.mark.parametrize("body", ["", "<NativeDicomModel/>", "[]", '"text"', "[1, 2]"])
+@pytest.mark.parametrize(
+    "body", ["", "<NativeDicomModel/>", "[]", '"text"', "[1, 2]", "[" * 200_000]
+)
 def test_an_answer_that_says_nothing_of_instances_is_no_success(tmp_path: Path, body: str) -> None:
     world, _ = delivered(tmp_path, lambda _: Response(body, 202))
     failure = world.only().failure

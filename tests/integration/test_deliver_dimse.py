@@ -3,14 +3,18 @@
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 
 from service.adapters.destination_entries import AnyEntry
+from service.adapters.senders import open_channel
 from service.domain.destination import ObjectKind
+from service.domain.errors import InvalidDestinationsError
 from tests.delivered import COMPREHENSIVE_3D_SR, PATIENT, SEGMENTATION, UIDS, DeliveryWorld, entry
 from tests.dicom_peers import StoragePeer
 from tests.processes import free_port, wait_until
@@ -32,6 +36,7 @@ def delivered(folder: Path, peer: StoragePeer, **values: Any) -> DeliveryWorld:
         world = DeliveryWorld(folder, pacs(port, **values))
         world.finish()
         assert world.deliverer().deliver_due() == 1
+        world.close()
     return world
 
 
@@ -159,6 +164,40 @@ def test_what_the_receiver_lost_is_sent_again(tmp_path: Path) -> None:
     assert world.only().state == "DELIVERED"
 
 
+def _without_uids(report: Dataset) -> None:
+    for item in report.ReferencedSOPSequence:
+        del item.ReferencedSOPInstanceUID
+
+
+def _with_several_reasons(report: Dataset) -> None:
+    report.FailedSOPSequence = report.ReferencedSOPSequence
+    report.FailedSOPSequence[0].FailureReason = [1, 2]
+
+
+@pytest.mark.parametrize("spoil", [_without_uids, _with_several_reasons])
+def test_a_report_that_is_none_confirms_nothing(
+    tmp_path: Path, spoil: Callable[[Dataset], None]
+) -> None:
+    peer = StoragePeer(commits="same", spoil=spoil)
+    world = delivered(tmp_path, peer, confirm="storage-commitment")
+    failure = world.only().failure
+    assert failure is not None
+    assert (failure.code, world.only().state) == ("DESTINATION_REFUSED", "PENDING")
+    assert "storage commitment is not as the standard says" in failure.message
+    assert set(world.states().values()) == {"ACCEPTED"}
+
+
+def test_an_object_may_be_lost_for_no_reason(tmp_path: Path) -> None:
+    def spoil(report: Dataset) -> None:
+        (item,) = report.FailedSOPSequence
+        item.FailureReason = None
+
+    peer = StoragePeer(commits="same", missing=[SEG], spoil=spoil)
+    world = delivered(tmp_path, peer, confirm="storage-commitment")
+    assert world.statuses()["segmentation"] == "no commitment, no reason"
+    assert world.states()["structured_report"] == "CONFIRMED"
+
+
 def test_a_receiver_without_commitment_is_named(tmp_path: Path) -> None:
     world = delivered(tmp_path, StoragePeer(), confirm="storage-commitment")
     failure = world.only().failure
@@ -167,19 +206,31 @@ def test_a_receiver_without_commitment_is_named(tmp_path: Path) -> None:
     assert set(world.states().values()) == {"ACCEPTED"}
 
 
-def test_a_port_for_reports_that_is_taken_is_named(tmp_path: Path) -> None:
+def test_a_port_for_reports_that_is_taken_is_named() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
-        world = delivered(
-            tmp_path,
-            StoragePeer(commits="never"),
-            confirm="storage-commitment",
-            commitment_port=port,
-        )
-    failure = world.only().failure
-    assert failure is not None
-    assert f"commitment_port {port}" in failure.message
-    assert failure.fixed_by == "operator of the service"
+        told = f"destination pacs: commitment_port {port} cannot be listened on"
+        with pytest.raises(InvalidDestinationsError, match=told) as caught:
+            open_channel(pacs(free_port(), confirm="storage-commitment", commitment_port=port))
+    assert caught.value.fixed_by == "operator of the service"
+
+
+def test_whoever_stops_on_the_port_for_reports_holds_up_nobody(tmp_path: Path) -> None:
+    listener = free_port()
+    peer = StoragePeer(commits="other", reports_to=listener)
+    with peer.listening() as port:
+        confirm = {"confirm": "storage-commitment", "commitment_port": listener}
+        world = DeliveryWorld(tmp_path, pacs(port, timeout_seconds=1, **confirm))
+        world.finish()
+        deliverer = world.deliverer()
+        with socket.create_connection(("127.0.0.1", listener)) as stranger:
+            # The begin of an A-ASSOCIATE-RQ (PS3.8 9.3.2).
+            stranger.sendall(b"\x01\x00\x00\x00\x10\x00\x00\x01")
+            assert deliverer.deliver_due() == 1
+            stranger.settimeout(10)
+            assert stranger.recv(100) == b""
+        world.close()
+    assert world.only().state == "DELIVERED"
 
 
 def test_a_rejected_association_is_told(tmp_path: Path) -> None:
@@ -195,6 +246,17 @@ def test_a_rejected_association_is_told(tmp_path: Path) -> None:
     assert failure.code == "DESTINATION_UNREACHABLE"
     assert "WRONG" in failure.message
     assert "Called AE title not recognised" in failure.message
+
+
+def test_a_host_that_nobody_knows_is_told(tmp_path: Path) -> None:
+    values = {"host": "nowhere.invalid", "port": 104, "called_ae": "PACS", "confirm": "none"}
+    world = DeliveryWorld(tmp_path, entry(kind="c-store", **values))
+    world.finish()
+    world.deliverer().deliver_due()
+    failure = world.only().failure
+    assert failure is not None
+    assert failure.code == "DESTINATION_UNREACHABLE"
+    assert failure.message.startswith("PACS at nowhere.invalid:104: ")
 
 
 # pynetdicom leaves the closing of a socket that could not be connected to the interpreter.

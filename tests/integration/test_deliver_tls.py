@@ -10,11 +10,11 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from tests.authority import Authority
 from tests.delivered import UIDS, DeliveryWorld, entry
 from tests.processes import free_port, wait_until
 from tests.tools import require
 
-NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 # The library leaves the socket of a handshake that failed to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
@@ -25,38 +25,6 @@ pytestmark = pytest.mark.filterwarnings(
 def _collected() -> Iterator[None]:
     yield
     gc.collect()
-
-
-class Authority:
-    """A certificate authority of its own, made by openssl."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder = folder
-        self.certificate = folder / "ca.pem"
-        self._openssl(
-            f"req -x509 {NEW_KEY} -days 2 -subj /CN=authority"
-            f" -keyout {folder}/ca.key -out {self.certificate}"
-        )
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Return certificate and key of somebody on this machine."""
-        certificate, key = (self._folder / f"{name}.{end}" for end in ("pem", "key"))
-        self._openssl(
-            f"req {NEW_KEY} -subj /CN={name} -addext subjectAltName=IP:127.0.0.1"
-            f" -keyout {key} -out {self._folder}/{name}.csr"
-        )
-        self._openssl(
-            f"x509 -req -days 2 -in {self._folder}/{name}.csr -copy_extensions copy"
-            f" -CA {self.certificate} -CAkey {self._folder}/ca.key -CAcreateserial"
-            f" -out {certificate}"
-        )
-        return certificate, key
-
-    @staticmethod
-    def _openssl(options: str) -> None:
-        command = [str(require("openssl")), *options.split()]
-        subprocess.run(command, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

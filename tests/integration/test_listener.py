@@ -2,35 +2,29 @@
 
 import gc
 import json
-import queue
 import signal
 import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.dataset import Dataset
-from pynetdicom import AE, evt
-from pynetdicom.association import Association
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
-    StorageCommitmentPushModel,
-    StorageCommitmentPushModelInstance,
-)
+from pynetdicom import AE
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from service.settings import Settings
 from tests.arrival import PATIENT, POLICY, ArrivalWorld, associated, plain, send, series
+from tests.commitment import Asker
 from tests.peers import storescu
 from tests.processes import Processes, free_port, sigkill, wait_until
 from tests.results import GRID, IMAGE, labels, segmentation_of
 from tests.strategies import mr_series, write_instances
 from tests.tools import require
 
-Told = tuple[int, list[str], dict[str, int]]
 LISTENER = "service.entrypoints.listener"
 # The library leaves sockets of connections that broke to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -66,55 +60,6 @@ def test_dcmtk_sends_a_study(tmp_path: Path) -> None:
         storescu(world.port, "THROMBOLENS", write_instances(series("a"), tmp_path / "study"))
         assert len(world.after(30)) == 1
     assert world.analysis.files == [6]
-
-
-class Asker:
-    """Asks for storage commitment and keeps what is reported."""
-
-    def __init__(self) -> None:
-        self.reports: queue.Queue[Told] = queue.Queue()
-
-    def keep(self, event: evt.Event) -> tuple[int, None]:
-        report = event.event_information
-        held = [str(i.ReferencedSOPInstanceUID) for i in report.get("ReferencedSOPSequence", [])]
-        failed = {
-            str(i.ReferencedSOPInstanceUID): int(i.FailureReason)
-            for i in report.get("FailedSOPSequence", [])
-        }
-        self.reports.put((event.event_type or 0, held, failed))
-        return 0x0000, None
-
-    @property
-    def handlers(self) -> list[evt.EventHandlerType]:
-        return [(evt.EVT_N_EVENT_REPORT, self.keep)]
-
-    def ask(self, port: int, instances: Sequence[Dataset], *, wait: bool) -> int:
-        """Ask about instances; on this association wait for the report, or hang up at once."""
-        ae = AE("MR1")
-        ae.add_requested_context(StorageCommitmentPushModel)
-        association = ae.associate(
-            "127.0.0.1", port, ae_title="THROMBOLENS", evt_handlers=self.handlers
-        )
-        status = _action(association, instances)
-        if wait:
-            wait_until(lambda: not self.reports.empty(), 20, "a report comes")
-        association.release()
-        return status
-
-
-def _action(association: Association, instances: Sequence[Dataset]) -> int:
-    request = Dataset()
-    request.TransactionUID = "2.25.77"
-    request.ReferencedSOPSequence = []
-    for each in instances:
-        item = Dataset()
-        item.ReferencedSOPClassUID = each.SOPClassUID
-        item.ReferencedSOPInstanceUID = each.SOPInstanceUID
-        request.ReferencedSOPSequence.append(item)
-    answer, _ = association.send_n_action(
-        request, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-    )
-    return int(answer.Status)
 
 
 def test_what_was_acknowledged_is_committed_to_on_the_same_association(

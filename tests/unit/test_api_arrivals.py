@@ -85,6 +85,16 @@ def test_what_is_stored_becomes_a_job_that_says_how_it_arrived(world: ApiWorld) 
     assert len(list(upload.iterdir())) == 6
 
 
+def test_the_response_says_that_nothing_can_be_retrieved(world: ApiWorld) -> None:
+    answer = store(world, [encoded(series("a")[0]), b"no DICOM"]).json()
+    # Type 2 (PS3.18 table I.1-1): present, and empty where there is no such address.
+    assert answer["00081190"] == {"vr": "UR"}
+    (stored,) = answer[STORED]["Value"]
+    assert stored["00081190"] == {"vr": "UR"}
+    (unknown,) = answer[UNKNOWN]["Value"]
+    assert "00081190" not in unknown
+
+
 def test_a_late_series_supersedes_and_both_jobs_say_so(world: ApiWorld) -> None:
     store(world, [encoded(each) for each in series("a")])
     first = started(world)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.application.deliver_results import (
     Channel,
@@ -45,7 +46,7 @@ class SenderThat:
 
 def deliverer(world: DeliveryWorld, does: Callable[[], object]) -> Deliverer:
     return Deliverer(
-        channel=Channel(INBOX, SenderThat(does), None),
+        channel=Channel(INBOX, SenderThat(does), None, 900.0, lambda: None),
         store=world.store,
         read=world.read,
         clock=world.clock,
@@ -79,13 +80,29 @@ def test_a_job_deleted_meanwhile_ends_the_attempt(world: DeliveryWorld) -> None:
     assert world.store.of_job(JOB) == ()
 
 
-def test_an_error_that_is_not_ours_is_noted_and_raised(world: DeliveryWorld) -> None:
-    with pytest.raises(ZeroDivisionError):
-        deliverer(world, lambda: 1 / 0).deliver_due()
-    delivery = world.only()
+def test_an_error_that_is_not_ours_is_noted_and_the_others_are_sent(world: DeliveryWorld) -> None:
+    world.finish("c" * 32)
+    faults = iter([True])
+    crashing = deliverer(world, lambda: 1 / 0 if next(faults, False) else None)
+    with structlog.testing.capture_logs() as logs:
+        assert crashing.deliver_due() == 2
+    assert [each["event"] for each in logs].count("delivery_crashed") == 1
+    states = {job: world.only(job).state.value for job in (JOB, "c" * 32)}
+    assert sorted(states.values()) == ["PENDING", "SENT"]
+    delivery = next(world.only(job) for job, state in states.items() if state == "PENDING")
     assert delivery.state == "PENDING"
     assert delivery.failure is not None
     assert delivery.failure.code == "INTERNAL_ERROR"
+
+
+def test_a_delivery_of_a_lost_process_to_nobody_is_given_up(world: DeliveryWorld) -> None:
+    delivery = world.only()
+    lease = Lease("t", world.clock())
+    assert world.store.replace(delivery, delivery.claimed(lease, world.clock()))
+    world.clock.pass_by(8 * 86_400)
+    give_up_strays(world.store, ("other",), world.clock())
+    assert (world.only().state, world.only().lease) == ("FAILED", None)
+    assert [step.after for step in world.only().steps[-2:]] == ["PENDING", "FAILED"]
 
 
 def test_a_lease_is_renewed_while_it_is_sent(world: DeliveryWorld) -> None:
@@ -100,7 +117,9 @@ def test_a_lease_is_renewed_while_it_is_sent(world: DeliveryWorld) -> None:
 
     world.store.replace = watched  # type: ignore[method-assign]
     quick = Deliverer(
-        channel=Channel(INBOX, SenderThat(lambda: _wait(world, renewed)), None),
+        channel=Channel(
+            INBOX, SenderThat(lambda: _wait(world, renewed)), None, 900.0, lambda: None
+        ),
         store=world.store,
         read=world.read,
         clock=world.clock,
@@ -123,14 +142,14 @@ def test_an_attempt_that_never_ends_ends_the_process(world: DeliveryWorld) -> No
     assert world.store.replace(delivery, delivery.claimed(lease, world.clock()))
     held = HeldDelivery(delivery.delivery_id, "t", world.store)
     abandoned = threading.Event()
-    with Renewal(held, lambda _: lease, 0.03, abandoned.set, longest_attempt_s=0.1):
+    with Renewal(held, lambda _: lease, 0.03, abandoned.set, 0.1):
         assert abandoned.wait(5)
 
 
 def test_an_attempt_that_ends_does_not(world: DeliveryWorld) -> None:
     held = HeldDelivery("0" * 32, "t", world.store)
     abandoned = threading.Event()
-    with Renewal(held, lambda _: Lease("t", world.clock()), 30, abandoned.set):
+    with Renewal(held, lambda _: Lease("t", world.clock()), 30, abandoned.set, 900.0):
         pass
     assert not abandoned.is_set()
 
@@ -166,4 +185,4 @@ def test_a_destination_that_was_taken_away_is_given_up_in_the_end(world: Deliver
 def test_a_channel_has_a_confirmer_exactly_where_it_is_needed() -> None:
     sure = Destination("sure", frozenset({"x"}), (ObjectKind.REPORT,), confirmed=True)
     with pytest.raises(ValueError, match="sure"):
-        Channel(sure, SenderThat(lambda: None), None)
+        Channel(sure, SenderThat(lambda: None), None, 900.0, lambda: None)

@@ -203,13 +203,22 @@ def test_what_is_being_sent_cannot_be_asked_for_again() -> None:
         sending().asked_again(NOON)
 
 
+def test_what_a_lost_process_was_sending_can_be_asked_for_again() -> None:
+    again = sending().asked_again(LEASE.expires_at)
+    assert (again.state, again.lease, again.attempts) == (DeliveryState.PENDING, None, 0)
+    assert again.steps[-1].reason == "the process that sent was lost"
+
+
 def test_a_delivery_to_nobody_is_given_up_when_its_patience_is_over() -> None:
     later = NOON + RULES.patience
     assert abandoned(pending(), ("pacs",), RULES, later) is None
     assert abandoned(pending(), ("other",), RULES, later - timedelta(seconds=1)) is None
-    assert abandoned(sending(), ("other",), RULES, later) is None
-    over = abandoned(pending(), ("other",), RULES, later)
-    assert over is not None
-    assert over.state is DeliveryState.FAILED
-    assert over.failure is not None
-    assert over.failure.code == "UNKNOWN_DESTINATION"
+    held = sending().renewed(Lease("t", later + timedelta(seconds=1)))
+    assert abandoned(held, ("other",), RULES, later) is None
+    # The process that sent the second one died, and nobody else may take it.
+    for stray in (pending(), sending()):
+        over = abandoned(stray, ("other",), RULES, later)
+        assert over is not None
+        assert (over.state, over.lease) == (DeliveryState.FAILED, None)
+        assert over.failure is not None
+        assert over.failure.code == "UNKNOWN_DESTINATION"

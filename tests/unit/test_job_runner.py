@@ -108,6 +108,20 @@ def test_a_run_with_more_of_a_study_is_told_the_results_it_supersedes(
     assert (expected is not None) == (state == "succeeded")
 
 
+@pytest.mark.parametrize("between", ["failed", "waits"])
+def test_results_further_back_are_told_over_jobs_without_any(desk: Desk, between: str) -> None:
+    lease = desk.run(FakeAnalysis()).results_lease
+    for job_id, older in (("b" * 32, JOB), ("c" * 32, "b" * 32)):
+        arrival = replace(ARRIVAL, supersedes=older)
+        desk.database.add(Job.queued(job_id, "m:1", desk.clock(), arrival))
+    if between == "failed":
+        desk.runner(raiser(GeometryError("sheared"))).run("b" * 32)
+    analysis = FakeAnalysis()
+    desk.runner(analysis).run("c" * 32)
+    assert lease is not None
+    assert analysis.earlier == [desk.folders.results(JOB, lease)]
+
+
 def test_a_second_ring_does_nothing(desk: Desk) -> None:
     first = desk.run(FakeAnalysis())
     second = FakeAnalysis()

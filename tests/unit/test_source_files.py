@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.source_entries import CStoreSource, source_of
+from service.adapters.source_entries import LONGEST_SERIES_S, CStoreSource, source_of
 from service.adapters.source_files import read_sources
 from service.bootstrap.listening import ListenerService
 from service.domain.arrival import ArrivalPolicy, LateSeries
@@ -50,7 +50,9 @@ def test_a_file_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert scanner.addresses == (ip_address("10.0.0.5"),)
     told = source_of(scanner).policy
     assert told == ArrivalPolicy(20, 90, 900, (Role.SUSC, Role.DWI), LateSeries.IGNORE)
-    assert source_of(web).policy == source_of(archive).policy == ArrivalPolicy(60, 300, 3600)
+    assert source_of(web).policy == ArrivalPolicy(60, 300, 3600)
+    # Between two series of a fetch nothing starts.
+    assert source_of(archive).policy.study_quiet_seconds > LONGEST_SERIES_S
     assert found.listener is not None
     assert (found.listener.ae_title, found.listener.max_associations) == ("THROMBOLENS", 20)
 
@@ -84,6 +86,41 @@ def test_what_is_wrong_is_told_with_entry_and_value(tmp_path: Path, line: str, t
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.fixed_by == "operator of the service"
+
+
+REPORTS = "commitment: {host: h, port: 104, called_ae: A"
+TLS = "listener: {port: 11112, tls: {certificate_file: c, key_file: k}}\n"
+
+
+@pytest.mark.parametrize(
+    ("listener", "peer"),
+    [
+        (LISTENER, "}"),
+        (LISTENER, ", without_tls: true}"),
+        (TLS, ", tls: {ca_file: x}}"),
+        (TLS, ", without_tls: true}"),
+    ],
+)
+def test_how_a_peer_is_told_of_commitment(tmp_path: Path, listener: str, peer: str) -> None:
+    text = f"version: 1\n{listener}sources:\n  - {{{SCANNER}, {REPORTS}{peer}}}\n"
+    assert read_sources(written(tmp_path, text)).c_store[0].commitment is not None
+
+
+@pytest.mark.parametrize(
+    ("peer", "wrong"),
+    [
+        ("}", "source x: the listener requires TLS, so commitment needs tls or without_tls: true"),
+        (", tls: {ca_file: x}, without_tls: true}", "either tls or without_tls"),
+        (", tls: {ca_file: x, key_file: k}}", "need each other"),
+    ],
+)
+def test_reports_leave_without_tls_only_where_that_is_said(
+    tmp_path: Path, peer: str, wrong: str
+) -> None:
+    text = f"version: 1\n{TLS}sources:\n  - {{{SCANNER}, {REPORTS}{peer}}}\n"
+    with pytest.raises(InvalidSourcesError) as caught:
+        read_sources(written(tmp_path, text))
+    assert wrong in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["version: 2\nsources: []", "version: 1", "a: b: c", "- 1"])

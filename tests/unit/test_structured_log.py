@@ -1,14 +1,17 @@
 """Logs hold no identity, whoever writes them."""
 
+import ast
 import json
 import logging
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
-from service.adapters.structured_log import configure_logs
+import service
+from service.adapters.structured_log import ALLOWED, configure_logs
 
 PATIENT = "DOE^JANE"
 
@@ -38,6 +41,28 @@ def test_fields_that_are_not_on_the_list_are_dropped(capsys: pytest.CaptureFixtu
     (line,) = lines(capsys)
     assert (line["event"], line["job_id"], line["level"]) == ("job_queued", "a", "info")
     assert "patient" not in line
+
+
+def logged_fields(path: Path) -> set[str]:
+    """Return the fields of every record that a file writes, and of what it binds to them."""
+    calls = [each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Call)]
+    logging_calls = [
+        call
+        for call in calls
+        if ast.unparse(call.func).startswith("_log.")
+        or ast.unparse(call.func).endswith("bound_contextvars")
+    ]
+    return {keyword.arg for call in logging_calls for keyword in call.keywords if keyword.arg}
+
+
+def test_every_field_that_is_written_is_on_the_list() -> None:
+    written = {
+        field
+        for path in Path(service.__file__).parent.rglob("*.py")
+        for field in logged_fields(path)
+    }
+    assert {"job_id", "destination"} <= written
+    assert written <= ALLOWED
 
 
 def test_an_exception_shows_its_type_and_place_only(capsys: pytest.CaptureFixture[str]) -> None:

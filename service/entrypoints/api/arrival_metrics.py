@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.adapters.arrival_database import ArrivalStatistics
+from service.adapters.arrival_statistics import ArrivalStatistics
 
 
 class ArrivalCollector(Collector):

@@ -132,4 +132,5 @@ class FetchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [FETCH_EXAMPLE]})
 
     dicomweb: str = Field(description="Name of a source of kind dicomweb.")
-    study_instance_uid: Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]
+    # Components of digits (PS3.5 section 9.1), so that it is no step in a path.
+    study_instance_uid: Annotated[str, Field(max_length=64, pattern=r"^[0-9]+(\.[0-9]+)*$")]

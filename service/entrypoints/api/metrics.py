@@ -12,7 +12,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from service.adapters.arrival_database import ArrivalStatistics
+from service.adapters.arrival_statistics import ArrivalStatistics
 from service.adapters.delivery_database import DeliveryStatistics
 from service.adapters.job_database import JobStatistics
 from service.entrypoints.api.arrival_metrics import ArrivalCollector

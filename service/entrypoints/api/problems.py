@@ -15,6 +15,9 @@ from service.domain import errors
 MEDIA_TYPE = "application/problem+json"
 CALLER = "caller of the API"
 
+# What is done takes minutes rather than seconds.
+RETRY_AFTER_S = 30
+
 _log = structlog.get_logger(__name__)
 
 # The nearest class of an error's ancestry counts.
@@ -25,6 +28,7 @@ STATUS: dict[type[errors.ThrombolensError], int] = {
     errors.UnknownSourceError: 404,
     errors.StudyNotFoundError: 404,
     errors.SourceError: 502,
+    errors.BusyError: 503,
     errors.InputError: 422,
     errors.UnknownJobError: 404,
     errors.UnknownDeliveryError: 404,
@@ -115,7 +119,10 @@ async def _on_own_error(request: Request, exc: Exception) -> JSONResponse:
     status = status_of(error)
     if status >= 500:
         _log.warning("request_failed", code=error.code, status=status)
-    return _answer(request, status, error.code, str(error), error.fixed_by)
+    answer = _answer(request, status, error.code, str(error), error.fixed_by)
+    if isinstance(error, errors.BusyError):
+        answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return answer
 
 
 async def _on_invalid_request(request: Request, exc: Exception) -> JSONResponse:

@@ -11,6 +11,7 @@ from service.adapters.dicom_json import (
     REFERENCED_SOP_CLASS_UID,
     REFERENCED_SOP_INSTANCE_UID,
     REFERENCED_SOP_SEQUENCE,
+    RETRIEVE_URL,
 )
 from service.adapters.dimse_status import PROCESSING_FAILURE
 from service.adapters.store_status import status_of
@@ -20,16 +21,21 @@ from service.domain.errors import ThrombolensError
 
 # PS3.18 table 10.5.3-1.
 STORED, SOME_STORED, NONE_STORED = 200, 202, 409
+# Of type 2 for the study and for each instance: present, but empty (PS3.18 F.2.5), for nothing that
+# was stored here can be retrieved over DICOMweb.
+NOT_RETRIEVABLE: dict[str, Any] = {RETRIEVE_URL: {"vr": "UR"}}
 EXAMPLE: dict[str, Any] = {
+    **NOT_RETRIEVABLE,
     REFERENCED_SOP_SEQUENCE: {
         "vr": "SQ",
         "Value": [
             {
                 REFERENCED_SOP_CLASS_UID: {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.4"]},
                 REFERENCED_SOP_INSTANCE_UID: {"vr": "UI", "Value": ["1.2.826.0.1.3680043.8.498.1"]},
+                **NOT_RETRIEVABLE,
             }
         ],
-    }
+    },
 }
 
 
@@ -66,7 +72,7 @@ class StoreResponse:
                 self._failed.append(_item(instance) | reason)
             return
         if instance is not None:
-            self._stored.append(_item(instance))
+            self._stored.append(_item(instance) | NOT_RETRIEVABLE)
 
     @property
     def status(self) -> int:
@@ -82,7 +88,8 @@ class StoreResponse:
             REFERENCED_SOP_SEQUENCE: self._stored,
             OTHER_FAILURES_SEQUENCE: self._unknown,
         }
-        return {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
+        told = {tag: {"vr": "SQ", "Value": items} for tag, items in sequences.items() if items}
+        return NOT_RETRIEVABLE | told
 
     def _identify(self, file: Path) -> ArrivedInstance | None:
         try:
