@@ -21,9 +21,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
     StorageCommitmentPushModel,
     Verification,
 )
-from pynetdicom.transport import ThreadedAssociationServer
 
+from service.adapters.association_server import MOST_WAITING, GuardedServer
 from service.adapters.commitment_scp import CommitmentReporter
+from service.adapters.connections import Connections
 from service.adapters.dimse_status import SUCCESS
 from service.adapters.source_entries import (
     CStoreSource,
@@ -40,6 +41,10 @@ _log = structlog.get_logger(__name__)
 
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, calling AE title not recognized.
 CALLER_UNKNOWN = (0x01, 0x01, 0x03)
+# Transient, by the service provider (presentation), local limit exceeded.
+NO_ROOM = (0x02, 0x03, 0x02)
+# More than there can ever be, so that it is never what decides.
+LIBRARY_LIMIT = 1 << 16
 # An Error Comment is a long string.
 LONGEST_COMMENT = 64
 
@@ -81,7 +86,8 @@ class StoreScp:
         # Bytes of the object that arrives, by association.
         self._arriving: dict[Association, int] = {}
         self._tls = None if entry.tls is None else _tls_context(entry.tls)
-        self._server: ThreadedAssociationServer | None = None
+        self._connections = Connections(entry.max_associations, MOST_WAITING)
+        self._server: GuardedServer | None = None
 
     @property
     def port(self) -> int:
@@ -101,14 +107,20 @@ class StoreScp:
         tempfile.tempdir = str(self._incoming)
         place = (self._entry.host, self._entry.port)
         try:
-            self._server = self._application().start_server(
-                place, block=False, ssl_context=self._tls, evt_handlers=self._handlers()
+            self._server = GuardedServer(
+                self._application(),
+                place,
+                connections=self._connections,
+                ended=self._forget,
+                tls=self._tls,
+                handlers=self._handlers(),
             )
         except OSError as exc:
             raise InvalidSourcesError(
                 f"listener: port {self._entry.port} of {self._entry.host} cannot be listened on: "
                 f"{exc.strerror}"
             ) from exc
+        self._server.start()
 
     def stop(self) -> None:
         """Abort all associations and stop listening; what was acknowledged is kept."""
@@ -122,7 +134,8 @@ class StoreScp:
         ae = AE(self._entry.ae_title)
         ae.require_called_aet = True
         ae.require_calling_aet = list(self._by_title)
-        ae.maximum_associations = self._entry.max_associations
+        # The library counts whoever connects; we count those who were let in.
+        ae.maximum_associations = LIBRARY_LIMIT
         ae.maximum_pdu_size = self._entry.max_pdu_bytes
         timeout = self._entry.timeout_seconds
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout
@@ -134,30 +147,30 @@ class StoreScp:
 
     def _handlers(self) -> list[evt.EventHandlerType]:
         return [
-            (evt.EVT_REQUESTED, self._check_address),
+            (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_PDU_RECV, self._count_bytes),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_ACTION, self._commit),
             (evt.EVT_DATA_SENT, _expect_at_once),
-            (evt.EVT_CONN_CLOSE, self._forget),
         ]
 
     def _source(self, association: Association) -> CStoreSource:
         return self._by_title[association.requestor.ae_title.strip()]
 
-    def _check_address(self, event: evt.Event) -> None:
-        """Reject whoever has the right title, but calls from elsewhere."""
+    def _admit(self, event: evt.Event) -> None:
+        """Let a sender in if it may send, calls from where it should, and there is room."""
         caller = event.assoc.requestor
         request = caller.primitive
         title = "" if request is None else str(request.calling_ae_title).strip()
+        called = "" if request is None else str(request.called_ae_title).strip()
         source = self._by_title.get(title)
-        if source is None or not source.addresses:
-            # Unknown titles are rejected by the library.
+        if source is None or called != self._entry.ae_title:
+            # The library rejects them.
             return
-        if caller.address not in {str(each) for each in source.addresses}:
-            _log.warning("association_rejected", source=source.name)
-            event.assoc.acse.send_reject(*CALLER_UNKNOWN)
-            event.assoc.kill()
+        if source.addresses and caller.address not in {str(each) for each in source.addresses}:
+            _reject(event.assoc, CALLER_UNKNOWN, source.name)
+        elif not self._connections.let_in(event.assoc):
+            _reject(event.assoc, NO_ROOM, source.name)
 
     def _count_bytes(self, event: evt.Event) -> None:
         """Abort an association on which one object has no end."""
@@ -169,10 +182,10 @@ class StoreScp:
             # The library cannot abort from the thread that reads.
             threading.Thread(target=association.abort, daemon=True).start()
 
-    def _forget(self, event: evt.Event) -> None:
+    def _forget(self, association: Association) -> None:
         """Delete what a broken connection left half; the library would keep the file."""
-        self._arriving.pop(event.assoc, None)
-        half = getattr(event.assoc.dimse.message, "_data_set_file", None)
+        self._arriving.pop(association, None)
+        half = getattr(association.dimse.message, "_data_set_file", None)
         if half is not None:
             half.close()
             Path(half.name).unlink(missing_ok=True)
@@ -197,6 +210,12 @@ class StoreScp:
         except Exception:
             _log.exception("commitment_crashed")
             raise
+
+
+def _reject(association: Association, reason: tuple[int, int, int], source: str) -> None:
+    _log.warning("association_rejected", source=source)
+    association.acse.send_reject(*reason)
+    association.kill()
 
 
 def _expect_at_once(event: evt.Event) -> None:

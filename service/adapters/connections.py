@@ -1,0 +1,56 @@
+"""Which connections stand: of senders that were let in, and of others."""
+
+import socket
+import threading
+from contextlib import suppress
+
+from pynetdicom.association import Association
+
+
+class Connections:
+    """Two rooms, so that whoever only reaches the port takes nothing from those who may send.
+
+    Parameters
+    ----------
+    most_let_in : int
+        Associations of known senders at the same time.
+    most_waiting : int
+        Connections that were not let in, or not yet; beyond that the oldest one is closed.
+    """
+
+    def __init__(self, most_let_in: int, most_waiting: int) -> None:
+        self._most_let_in = most_let_in
+        self._most_waiting = most_waiting
+        self._lock = threading.Lock()
+        self._let_in: set[Association] = set()
+        # In order of coming.
+        self._waiting: dict[Association, socket.socket] = {}
+
+    def come(self, association: Association, connection: socket.socket) -> None:
+        """Note a new connection."""
+        with self._lock:
+            self._waiting[association] = connection
+            if len(self._waiting) > self._most_waiting:
+                _shut(self._waiting.pop(next(iter(self._waiting))))
+
+    def let_in(self, association: Association) -> bool:
+        """Give a known sender its place; say whether there is one."""
+        with self._lock:
+            if association not in self._waiting or len(self._let_in) >= self._most_let_in:
+                return False
+            del self._waiting[association]
+            self._let_in.add(association)
+            return True
+
+    def go(self, association: Association) -> None:
+        """Note that a connection is over."""
+        with self._lock:
+            self._waiting.pop(association, None)
+            self._let_in.discard(association)
+
+
+def _shut(connection: socket.socket) -> None:
+    """End a connection from outside: the thread that reads sees its end, and closes it."""
+    with suppress(OSError):
+        # Not the method of a TLS socket, which that thread may be using.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
