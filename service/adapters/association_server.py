@@ -55,6 +55,7 @@ class AssociationThreads(RequestHandler):
             association,
             self.request,
             timeout_s=float(ae.network_timeout or 0),
+            longest_pdu=ae.maximum_pdu_size,
         )
         return association
 

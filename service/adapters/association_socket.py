@@ -1,4 +1,4 @@
-"""The socket of an association: no PDU (PS3.8 9.3) takes longer than agreed."""
+"""The socket of an association: no PDU (PS3.8 9.3) is longer than agreed, or takes longer."""
 
 import socket
 import struct
@@ -7,8 +7,17 @@ import time
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
+from service.domain.errors import LimitExceededError
+
 HEADER = struct.Struct(">BBL")
+ASSOCIATE_RQ = 0x01
 KINDS = range(0x01, 0x08)
+# Far more than all presentation contexts and their negotiation need.
+LONGEST_REQUEST = 1 << 20
+# Some senders leave headers of items and PDUs out of the length that was agreed on.
+ALLOWANCE = 64
+# A-ABORT (PS3.8 9.3.8) by the service provider: invalid PDU parameter value.
+ABORT = HEADER.pack(0x07, 0, 4) + bytes([0, 0, 2, 6])
 PIECE = 65536
 
 
@@ -25,6 +34,8 @@ class GuardedSocket(AssociationSocket):
         An accepted one.
     timeout_s : float
         From the first byte of a PDU to its last one; also for a write.
+    longest_pdu : int
+        In bytes, without the header.
     """
 
     def __init__(
@@ -33,9 +44,11 @@ class GuardedSocket(AssociationSocket):
         connection: socket.socket,
         *,
         timeout_s: float,
+        longest_pdu: int,
     ) -> None:
         super().__init__(association, connection)
         self._timeout_s = timeout_s
+        self._longest_pdu = longest_pdu + ALLOWANCE
         self._deadline = 0.0
         self._in_body = False
 
@@ -45,7 +58,7 @@ class GuardedSocket(AssociationSocket):
         Raises
         ------
         OSError
-            If they do not come in time. The library then closes.
+            If they do not come in time, or are more than allowed. The library then closes.
         """
         if self._in_body:
             self._in_body = False
@@ -77,6 +90,11 @@ class GuardedSocket(AssociationSocket):
         return read
 
     def _look_at(self, header: bytearray) -> None:
-        kind, _, _ = HEADER.unpack(header)
+        kind, _, length = HEADER.unpack(header)
         # The library reads no body of any other kind.
         self._in_body = kind in KINDS
+        longest = LONGEST_REQUEST if kind == ASSOCIATE_RQ else self._longest_pdu
+        if self._in_body and length > longest:
+            # By the library's own way it would go on to read what is refused here.
+            self.send(ABORT)
+            raise OSError(LimitExceededError.code)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
 )
 IMPATIENT = {"max_associations": 2, "timeout_seconds": 1}
-ASSOCIATE_RQ, P_DATA = 0x01, 0x04
+ASSOCIATE_RQ, P_DATA, ABORT = 0x01, 0x04, 0x07
 
 
 def header(kind: int, length: int) -> bytes:
@@ -164,4 +164,26 @@ def test_of_too_many_that_only_connect_the_oldest_is_closed(tmp_path: Path) -> N
         assert is_closed(oldest)
         others[-1].settimeout(0.2)
         assert not is_closed(others[-1])
+        assert set(world.send(series("a"))) == {0x0000}
+
+
+@pytest.mark.parametrize("length", [(1 << 20) + 1, 0xFFFFFFFF])
+def test_a_request_of_more_than_a_mebibyte_is_not_read(tmp_path: Path, length: int) -> None:
+    with (
+        ArrivalWorld(tmp_path, listener={"timeout_seconds": 60}) as world,
+        connections(world.port, 1, header(ASSOCIATE_RQ, length)) as (connection,),
+    ):
+        assert connection.recv(1) == bytes([ABORT])
+        assert is_closed(connection)
+
+
+def test_a_pdu_longer_than_agreed_is_not_read(tmp_path: Path) -> None:
+    with ArrivalWorld(tmp_path, listener={"max_pdu_bytes": 4096}) as world:
+        ae = AE("MR1")
+        ae.add_requested_context(Verification)
+        association = ae.associate("127.0.0.1", world.port, ae_title="THROMBOLENS")
+        raw = association.dul.socket
+        assert raw is not None
+        raw.send(header(P_DATA, 5000))
+        wait_until(lambda: association.is_aborted, 10, "it is aborted")
         assert set(world.send(series("a"))) == {0x0000}
