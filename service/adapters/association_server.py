@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any
 
@@ -12,6 +13,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from service.adapters.arriving_messages import ArrivingMessages
 from service.adapters.association_socket import GuardedSocket
 from service.adapters.connections import Connections
 
@@ -24,6 +26,23 @@ KEEPALIVE_S = 30
 KEEPALIVE_QUESTIONS = 4
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What all associations together, and each of them, may take up.
+
+    Attributes
+    ----------
+    has_room : callable
+        Whether the disk has room for what arrives.
+    max_object_bytes : int
+        An association on which one object becomes larger is aborted.
+    """
+
+    connections: Connections
+    has_room: Callable[[], bool]
+    max_object_bytes: int
+
+
 class AssociationThreads(RequestHandler):
     """Runs the threads of one association, and tidies up when they have ended, however that was."""
 
@@ -32,7 +51,9 @@ class AssociationThreads(RequestHandler):
     def handle(self) -> None:
         """Run an association to its end."""
         association = self._create_association()
-        self.server.connections.come(association, self.request)
+        bounds = self.server.bounds
+        messages = ArrivingMessages(association, bounds.has_room, bounds.max_object_bytes)
+        association.dimse = messages
         try:
             evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
             association.start()
@@ -42,8 +63,7 @@ class AssociationThreads(RequestHandler):
             association.dul.to_user_queue.put(None)  # type: ignore[arg-type] # as at a time-out
             association.join()
         finally:
-            self.server.connections.go(association)
-            self.server.ended(association)
+            messages.discard()
             self.server.shutdown_request(self.request)
 
     def _create_association(self) -> Association:
@@ -68,9 +88,7 @@ class GuardedServer(ThreadedAssociationServer):
     ae : AE
     place : tuple of str and int
         Host and port.
-    connections : Connections
-    ended : callable
-        Called with every association when its threads have ended.
+    bounds : Bounds
 
     Raises
     ------
@@ -86,13 +104,11 @@ class GuardedServer(ThreadedAssociationServer):
         ae: AE,
         place: tuple[str, int],
         *,
-        connections: Connections,
-        ended: Callable[[Association], None],
+        bounds: Bounds,
         tls: ssl.SSLContext | None,
         handlers: list[evt.EventHandlerType],
     ) -> None:
-        self.connections = connections
-        self.ended = ended
+        self.bounds = bounds
         super().__init__(
             ae,
             place,
@@ -116,6 +132,16 @@ class GuardedServer(ThreadedAssociationServer):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_QUESTIONS)
         return connection, address
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
+        """Begin an association, in a thread."""
+        self.bounds.connections.come(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as inherited
+        """End a connection."""
+        self.bounds.connections.go(request)
+        super().shutdown_request(request)
 
     def handle_error(self, _request: object, _address: object) -> None:
         """Log what went wrong with a connection; the library would print it."""

@@ -4,8 +4,6 @@ import socket
 import threading
 from contextlib import suppress
 
-from pynetdicom.association import Association
-
 
 class Connections:
     """Two rooms, so that whoever only reaches the port takes nothing from those who may send.
@@ -22,31 +20,37 @@ class Connections:
         self._most_let_in = most_let_in
         self._most_waiting = most_waiting
         self._lock = threading.Lock()
-        self._let_in: set[Association] = set()
+        self._let_in: set[socket.socket] = set()
         # In order of coming.
-        self._waiting: dict[Association, socket.socket] = {}
+        self._waiting: dict[socket.socket, None] = {}
 
-    def come(self, association: Association, connection: socket.socket) -> None:
+    def come(self, connection: socket.socket) -> None:
         """Note a new connection."""
         with self._lock:
-            self._waiting[association] = connection
+            self._waiting[connection] = None
             if len(self._waiting) > self._most_waiting:
-                _shut(self._waiting.pop(next(iter(self._waiting))))
+                oldest = next(iter(self._waiting))
+                del self._waiting[oldest]
+                _shut(oldest)
 
-    def let_in(self, association: Association) -> bool:
+    def let_in(self, connection: socket.socket | None) -> bool:
         """Give a known sender its place; say whether there is one."""
         with self._lock:
-            if association not in self._waiting or len(self._let_in) >= self._most_let_in:
+            if (
+                connection is None
+                or connection not in self._waiting
+                or len(self._let_in) >= self._most_let_in
+            ):
                 return False
-            del self._waiting[association]
-            self._let_in.add(association)
+            del self._waiting[connection]
+            self._let_in.add(connection)
             return True
 
-    def go(self, association: Association) -> None:
+    def go(self, connection: socket.socket) -> None:
         """Note that a connection is over."""
         with self._lock:
-            self._waiting.pop(association, None)
-            self._let_in.discard(association)
+            self._waiting.pop(connection, None)
+            self._let_in.discard(connection)
 
 
 def _shut(connection: socket.socket) -> None:

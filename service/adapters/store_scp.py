@@ -8,7 +8,6 @@ import logging
 import socket
 import ssl
 import tempfile
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
     Verification,
 )
 
-from service.adapters.association_server import MOST_WAITING, GuardedServer
+from service.adapters.arriving_messages import Discarded
+from service.adapters.association_server import MOST_WAITING, Bounds, GuardedServer
 from service.adapters.commitment_scp import CommitmentReporter
 from service.adapters.connections import Connections
 from service.adapters.dimse_status import SUCCESS
@@ -35,7 +35,11 @@ from service.adapters.source_entries import (
 )
 from service.adapters.store_status import status_of
 from service.application.receive_instance import InstanceReceiver
-from service.domain.errors import InvalidSourcesError, LimitExceededError, ThrombolensError
+from service.domain.errors import (
+    InvalidSourcesError,
+    StorageError,
+    ThrombolensError,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -83,8 +87,6 @@ class StoreScp:
         self._reporter = reporter
         self._incoming = incoming
         self._max_object_bytes = max_object_bytes
-        # Bytes of the object that arrives, by association.
-        self._arriving: dict[Association, int] = {}
         self._tls = None if entry.tls is None else _tls_context(entry.tls)
         self._connections = Connections(entry.max_associations, MOST_WAITING)
         self._server: GuardedServer | None = None
@@ -105,13 +107,13 @@ class StoreScp:
         # The library has these switches for the whole process alone.
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(self._incoming)
+        bounds = Bounds(self._connections, self._receiver.has_room, self._max_object_bytes)
         place = (self._entry.host, self._entry.port)
         try:
             self._server = GuardedServer(
                 self._application(),
                 place,
-                connections=self._connections,
-                ended=self._forget,
+                bounds=bounds,
                 tls=self._tls,
                 handlers=self._handlers(),
             )
@@ -148,7 +150,6 @@ class StoreScp:
     def _handlers(self) -> list[evt.EventHandlerType]:
         return [
             (evt.EVT_REQUESTED, self._admit),
-            (evt.EVT_PDU_RECV, self._count_bytes),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_ACTION, self._commit),
             (evt.EVT_DATA_SENT, _expect_at_once),
@@ -169,31 +170,15 @@ class StoreScp:
             return
         if source.addresses and caller.address not in {str(each) for each in source.addresses}:
             _reject(event.assoc, CALLER_UNKNOWN, source.name)
-        elif not self._connections.let_in(event.assoc):
+        elif not self._connections.let_in(_connection(event.assoc)):
             _reject(event.assoc, NO_ROOM, source.name)
 
-    def _count_bytes(self, event: evt.Event) -> None:
-        """Abort an association on which one object has no end."""
-        association = event.assoc
-        before = self._arriving.get(association, 0)
-        self._arriving[association] = before + int(getattr(event.pdu, "pdu_length", 0))
-        if before <= self._max_object_bytes < self._arriving[association]:
-            _log.warning("association_aborted", code=LimitExceededError.code)
-            # The library cannot abort from the thread that reads.
-            threading.Thread(target=association.abort, daemon=True).start()
-
-    def _forget(self, association: Association) -> None:
-        """Delete what a broken connection left half; the library would keep the file."""
-        self._arriving.pop(association, None)
-        half = getattr(association.dimse.message, "_data_set_file", None)
-        if half is not None:
-            half.close()
-            Path(half.name).unlink(missing_ok=True)
-
     def _store(self, event: evt.Event) -> Dataset:
-        self._arriving[event.assoc] = 0
+        source = source_of(self._source(event.assoc))
         try:
-            self._receiver.receive(event.dataset_path, source_of(self._source(event.assoc)))
+            if isinstance(event.request._dataset_file, Discarded):  # noqa: SLF001 - put there by us
+                self._receiver.refuse(StorageError("the disk has no room for it"), source)
+            self._receiver.receive(event.dataset_path, source)
         except ThrombolensError as exc:
             return _refusal(exc)
         except Exception:
@@ -203,13 +188,18 @@ class StoreScp:
         return _status(SUCCESS)
 
     def _commit(self, event: evt.Event) -> tuple[int, None]:
-        self._arriving[event.assoc] = 0
         peer = self._source(event.assoc).commitment
         try:
             return self._reporter.take(event, peer, self._entry.ae_title), None
         except Exception:
             _log.exception("commitment_crashed")
             raise
+
+
+def _connection(association: Association) -> socket.socket | None:
+    """Return the connection of an association, None if it is over."""
+    transport = association.dul.socket
+    return None if transport is None else transport.socket
 
 
 def _reject(association: Association, reason: tuple[int, int, int], source: str) -> None:
@@ -224,8 +214,7 @@ def _expect_at_once(event: evt.Event) -> None:
     dcmtk and pynetdicom write a message in pieces and wait, before the second one, until the first
     is acknowledged: a study would take several times as long. The switch holds for one exchange.
     """
-    transport = event.assoc.dul.socket
-    connection = None if transport is None else transport.socket
+    connection = _connection(event.assoc)
     if connection is not None and hasattr(socket, "TCP_QUICKACK"):
         with suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -1,5 +1,6 @@
 """Peers that stop in the middle, say too much, or only connect: none of them holds up a sender."""
 
+import resource
 import socket
 import ssl
 import struct
@@ -7,10 +8,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from service.adapters.association_server import MOST_WAITING
@@ -187,3 +190,90 @@ def test_a_pdu_longer_than_agreed_is_not_read(tmp_path: Path) -> None:
         raw.send(header(P_DATA, 5000))
         wait_until(lambda: association.is_aborted, 10, "it is aborted")
         assert set(world.send(series("a"))) == {0x0000}
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let the disk take no file beyond a size: writing more fails, as on one that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_an_object_that_the_disk_does_not_take_is_refused_and_the_next_one_kept(
+    tmp_path: Path,
+) -> None:
+    instances = series("a")
+    large = instances[0]
+    large.add_new("PixelData", "OW", bytes(8 << 20))
+    with ArrivalWorld(tmp_path) as world, associated(world.port, instances) as association:
+        with largest_file(2 << 20):
+            answer = association.send_c_store(large)
+            assert answer.Status == 0xA700
+            assert "STORAGE_FAILED" in answer.ErrorComment
+        assert [association.send_c_store(each).Status for each in instances] == [0x0000] * 6
+        assert world.refusals() == {("scanner", "STORAGE_FAILED"): 1}
+        wait_until(lambda: left(world) == [], 10, "nothing half is left")
+    assert world.on_disk() == 6
+
+
+def test_what_finds_no_room_is_not_even_begun(tmp_path: Path) -> None:
+    instances = series("a")
+    instances[0].add_new("PixelData", "OW", bytes(8 << 20))
+    with (
+        ArrivalWorld(tmp_path, arrival_reserve_bytes=1 << 60) as world,
+        associated(world.port, instances) as association,
+        largest_file(2 << 20),
+    ):
+        assert association.send_c_store(instances[0]).Status == 0xA700
+        assert association.send_c_store(instances[1]).Status == 0xA700
+
+
+def left(world: ArrivalWorld) -> list[Path]:
+    """Return what lies where instances arrive."""
+    return list(world.service.gateway.arrivals.folders.incoming.iterdir())
+
+
+def test_a_message_on_a_context_that_was_not_agreed_on_ends_its_association_alone(
+    tmp_path: Path,
+) -> None:
+    (first, *rest) = series("a")
+    request = C_STORE()
+    request.MessageID = 1
+    request.Priority = 2
+    request.AffectedSOPClassUID = first.SOPClassUID
+    request.AffectedSOPInstanceUID = first.SOPInstanceUID
+    request.DataSet = BytesIO(bytes(1000))
+    with ArrivalWorld(tmp_path, listener={"max_associations": 1}) as world:
+        with associated(world.port, [first]) as association:
+            association.dimse.send_msg(request, 99)
+            wait_until(lambda: association.is_aborted, 10, "it is aborted")
+        wait_until(lambda: left(world) == [], 10, "nothing half is left")
+        assert set(world.send(rest)) == {0x0000}
+
+
+def test_a_sender_that_breaks_off_inside_an_object_leaves_nothing(tmp_path: Path) -> None:
+    with ArrivalWorld(tmp_path) as world:
+        (first, *_) = series("a")
+        first.add_new("PixelData", "OW", bytes(1 << 20))
+        with associated(world.port, [first]) as association:
+            guard = association.dul.socket
+            assert guard is not None
+            assert guard.socket is not None
+            raw = guard.socket
+            send, sent = guard.send, []
+
+            def some(data: bytes) -> None:
+                sent.append(data)
+                if len(sent) < 10:
+                    send(data)
+                else:
+                    raw.shutdown(socket.SHUT_RDWR)
+
+            guard.send = some  # type: ignore[method-assign, assignment]
+            assert "Status" not in association.send_c_store(first)
+        assert len(sent) >= 10
+        wait_until(lambda: left(world) == [], 10, "nothing half is left")
