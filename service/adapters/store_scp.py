@@ -8,7 +8,6 @@ import logging
 import socket
 import ssl
 import tempfile
-import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
     StorageCommitmentPushModel,
     Verification,
 )
-from pynetdicom.transport import ThreadedAssociationServer
 
+from service.adapters.arriving_messages import Discarded
+from service.adapters.association_server import MOST_WAITING, Bounds, GuardedServer
 from service.adapters.commitment_scp import CommitmentReporter
+from service.adapters.connections import Connections
 from service.adapters.dimse_status import SUCCESS
 from service.adapters.source_entries import (
     CStoreSource,
@@ -34,12 +35,20 @@ from service.adapters.source_entries import (
 )
 from service.adapters.store_status import status_of
 from service.application.receive_instance import InstanceReceiver
-from service.domain.errors import InvalidSourcesError, LimitExceededError, ThrombolensError
+from service.domain.errors import (
+    InvalidSourcesError,
+    StorageError,
+    ThrombolensError,
+)
 
 _log = structlog.get_logger(__name__)
 
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, calling AE title not recognized.
 CALLER_UNKNOWN = (0x01, 0x01, 0x03)
+# Transient, by the service provider (presentation), local limit exceeded.
+NO_ROOM = (0x02, 0x03, 0x02)
+# More than there can ever be, so that it is never what decides.
+LIBRARY_LIMIT = 1 << 16
 # An Error Comment is a long string.
 LONGEST_COMMENT = 64
 
@@ -78,10 +87,9 @@ class StoreScp:
         self._reporter = reporter
         self._incoming = incoming
         self._max_object_bytes = max_object_bytes
-        # Bytes of the object that arrives, by association.
-        self._arriving: dict[Association, int] = {}
         self._tls = None if entry.tls is None else _tls_context(entry.tls)
-        self._server: ThreadedAssociationServer | None = None
+        self._connections = Connections(entry.max_associations, MOST_WAITING)
+        self._server: GuardedServer | None = None
 
     @property
     def port(self) -> int:
@@ -99,16 +107,22 @@ class StoreScp:
         # The library has these switches for the whole process alone.
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(self._incoming)
+        bounds = Bounds(self._connections, self._receiver.has_room, self._max_object_bytes)
         place = (self._entry.host, self._entry.port)
         try:
-            self._server = self._application().start_server(
-                place, block=False, ssl_context=self._tls, evt_handlers=self._handlers()
+            self._server = GuardedServer(
+                self._application(),
+                place,
+                bounds=bounds,
+                tls=self._tls,
+                handlers=self._handlers(),
             )
         except OSError as exc:
             raise InvalidSourcesError(
                 f"listener: port {self._entry.port} of {self._entry.host} cannot be listened on: "
                 f"{exc.strerror}"
             ) from exc
+        self._server.start()
 
     def stop(self) -> None:
         """Abort all associations and stop listening; what was acknowledged is kept."""
@@ -122,7 +136,8 @@ class StoreScp:
         ae = AE(self._entry.ae_title)
         ae.require_called_aet = True
         ae.require_calling_aet = list(self._by_title)
-        ae.maximum_associations = self._entry.max_associations
+        # The library counts whoever connects; we count those who were let in.
+        ae.maximum_associations = LIBRARY_LIMIT
         ae.maximum_pdu_size = self._entry.max_pdu_bytes
         timeout = self._entry.timeout_seconds
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout
@@ -134,53 +149,36 @@ class StoreScp:
 
     def _handlers(self) -> list[evt.EventHandlerType]:
         return [
-            (evt.EVT_REQUESTED, self._check_address),
-            (evt.EVT_PDU_RECV, self._count_bytes),
+            (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_N_ACTION, self._commit),
             (evt.EVT_DATA_SENT, _expect_at_once),
-            (evt.EVT_CONN_CLOSE, self._forget),
         ]
 
     def _source(self, association: Association) -> CStoreSource:
         return self._by_title[association.requestor.ae_title.strip()]
 
-    def _check_address(self, event: evt.Event) -> None:
-        """Reject whoever has the right title, but calls from elsewhere."""
+    def _admit(self, event: evt.Event) -> None:
+        """Let a sender in if it may send, calls from where it should, and there is room."""
         caller = event.assoc.requestor
         request = caller.primitive
         title = "" if request is None else str(request.calling_ae_title).strip()
+        called = "" if request is None else str(request.called_ae_title).strip()
         source = self._by_title.get(title)
-        if source is None or not source.addresses:
-            # Unknown titles are rejected by the library.
+        if source is None or called != self._entry.ae_title:
+            # The library rejects them.
             return
-        if caller.address not in {str(each) for each in source.addresses}:
-            _log.warning("association_rejected", source=source.name)
-            event.assoc.acse.send_reject(*CALLER_UNKNOWN)
-            event.assoc.kill()
-
-    def _count_bytes(self, event: evt.Event) -> None:
-        """Abort an association on which one object has no end."""
-        association = event.assoc
-        before = self._arriving.get(association, 0)
-        self._arriving[association] = before + int(getattr(event.pdu, "pdu_length", 0))
-        if before <= self._max_object_bytes < self._arriving[association]:
-            _log.warning("association_aborted", code=LimitExceededError.code)
-            # The library cannot abort from the thread that reads.
-            threading.Thread(target=association.abort, daemon=True).start()
-
-    def _forget(self, event: evt.Event) -> None:
-        """Delete what a broken connection left half; the library would keep the file."""
-        self._arriving.pop(event.assoc, None)
-        half = getattr(event.assoc.dimse.message, "_data_set_file", None)
-        if half is not None:
-            half.close()
-            Path(half.name).unlink(missing_ok=True)
+        if source.addresses and caller.address not in {str(each) for each in source.addresses}:
+            _reject(event.assoc, CALLER_UNKNOWN, source.name)
+        elif not self._connections.let_in(_connection(event.assoc)):
+            _reject(event.assoc, NO_ROOM, source.name)
 
     def _store(self, event: evt.Event) -> Dataset:
-        self._arriving[event.assoc] = 0
+        source = source_of(self._source(event.assoc))
         try:
-            self._receiver.receive(event.dataset_path, source_of(self._source(event.assoc)))
+            if isinstance(event.request._dataset_file, Discarded):  # noqa: SLF001 - put there by us
+                self._receiver.refuse(StorageError("the disk has no room for it"), source)
+            self._receiver.receive(event.dataset_path, source)
         except ThrombolensError as exc:
             return _refusal(exc)
         except Exception:
@@ -190,7 +188,6 @@ class StoreScp:
         return _status(SUCCESS)
 
     def _commit(self, event: evt.Event) -> tuple[int, None]:
-        self._arriving[event.assoc] = 0
         peer = self._source(event.assoc).commitment
         try:
             return self._reporter.take(event, peer, self._entry.ae_title), None
@@ -199,14 +196,25 @@ class StoreScp:
             raise
 
 
+def _connection(association: Association) -> socket.socket | None:
+    """Return the connection of an association, None if it is over."""
+    transport = association.dul.socket
+    return None if transport is None else transport.socket
+
+
+def _reject(association: Association, reason: tuple[int, int, int], source: str) -> None:
+    _log.warning("association_rejected", source=source)
+    association.acse.send_reject(*reason)
+    association.kill()
+
+
 def _expect_at_once(event: evt.Event) -> None:
     """Let the next packet be acknowledged at once, not some 40 ms later.
 
     dcmtk and pynetdicom write a message in pieces and wait, before the second one, until the first
     is acknowledged: a study would take several times as long. The switch holds for one exchange.
     """
-    transport = event.assoc.dul.socket
-    connection = None if transport is None else transport.socket
+    connection = _connection(event.assoc)
     if connection is not None and hasattr(socket, "TCP_QUICKACK"):
         with suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -7,6 +7,7 @@ and where it was raised, and a record of another library only its template, with
 
 import logging
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import MutableMapping
@@ -26,6 +27,8 @@ ALLOWED = frozenset({
 TRUSTED = ("alembic", "celery", "kombu", "service", "uvicorn")
 
 Event = MutableMapping[str, Any]
+
+_log = structlog.get_logger(__name__)
 
 
 def configure_logs(level: str) -> None:
@@ -54,8 +57,16 @@ def configure_logs(level: str) -> None:
         library.handlers.clear()
         library.propagate = True
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    threading.excepthook = log_crash
     # Warnings of DICOM readers quote the values they are about.
     warnings.simplefilter("ignore")
+
+
+def log_crash(args: threading.ExceptHookArgs) -> None:
+    """Log what ended a thread; Python would print it, values included."""
+    error = args.exc_value
+    if error is not None and not isinstance(error, SystemExit):
+        _log.error("thread_crashed", exc_info=error)
 
 
 class ForeignFormatter(logging.Formatter):

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -63,9 +64,20 @@ class InstanceReceiver:
         try:
             return self._receive(file, source)
         except ThrombolensError as exc:
-            _log.warning("instance_refused", source=source.name, code=exc.code)
-            self._count(source, exc.code)
+            self._note_refusal(exc, source)
             raise
+
+    def refuse(self, error: ThrombolensError, source: Source) -> NoReturn:
+        """Raise this about an instance that did not arrive as a whole; it is counted as refused."""
+        self._note_refusal(error, source)
+        raise error
+
+    def has_room(self) -> bool:
+        """Whether the disk has more room than its reserve; asked while an instance arrives."""
+        try:
+            return self.shelf.free_bytes() > self.limits.reserve_bytes
+        except StorageError:
+            return False
 
     def _receive(self, file: Path, source: Source) -> Receipt:
         instance = self.identify(file)
@@ -87,8 +99,9 @@ class InstanceReceiver:
             raise StorageError("the disk has no room beyond its reserve")
         self.shelf.keep(file, instance)
 
-    def _count(self, source: Source, code: str) -> None:
+    def _note_refusal(self, error: ThrombolensError, source: Source) -> None:
+        _log.warning("instance_refused", source=source.name, code=error.code)
         try:
-            self.store.record_refusal(source.name, code)
+            self.store.record_refusal(source.name, error.code)
         except JobDatabaseError as exc:
             _log.warning("refusal_not_counted", source=source.name, code=exc.code)

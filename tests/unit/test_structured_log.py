@@ -3,6 +3,7 @@
 import ast
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,13 @@ PATIENT = "DOE^JANE"
 def configured() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hook = threading.excepthook
     with warnings.catch_warnings():
         configure_logs("INFO")
         yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    threading.excepthook = hook
     structlog.reset_defaults()
 
 
@@ -52,7 +55,9 @@ def logged_fields(path: Path) -> set[str]:
         if ast.unparse(call.func).startswith("_log.")
         or ast.unparse(call.func).endswith("bound_contextvars")
     ]
-    return {keyword.arg for call in logging_calls for keyword in call.keywords if keyword.arg}
+    fields = {keyword.arg for call in logging_calls for keyword in call.keywords if keyword.arg}
+    # Its type and place are written instead.
+    return fields - {"exc_info"}
 
 
 def test_every_field_that_is_written_is_on_the_list() -> None:
@@ -91,3 +96,19 @@ def test_the_level_holds(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("WARNING")
     structlog.get_logger("service.test").info("request")
     assert lines(capsys) == []
+
+
+def test_a_thread_that_dies_leaves_one_line_without_values(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("INFO")
+
+    def fail() -> None:
+        raise ValueError(PATIENT)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    (line,) = lines(capsys)
+    assert (line["event"], line["error"]) == ("thread_crashed", "ValueError")
+    assert str(line["raised_at"]).startswith("test_structured_log.py:")
