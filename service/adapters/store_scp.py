@@ -178,7 +178,7 @@ class StoreScp:
         try:
             if isinstance(event.request._dataset_file, Discarded):  # noqa: SLF001 - put there by us
                 self._receiver.refuse(StorageError("the disk has no room for it"), source)
-            self._receiver.receive(event.dataset_path, source)
+            self._receiver.receive(event.dataset_path, source, _named(event))
         except ThrombolensError as exc:
             return _refusal(exc)
         except Exception:
@@ -194,6 +194,12 @@ class StoreScp:
         except Exception:
             _log.exception("commitment_crashed")
             raise
+
+
+def _named(event: evt.Event) -> tuple[str, str]:
+    """Return SOP Class and SOP Instance UID of a command."""
+    request = event.request
+    return str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
 
 
 def _connection(association: Association) -> socket.socket | None:
