@@ -149,6 +149,11 @@ class ArrivalDatabase:
         with reading(self._engine) as connection:
             return tuple(connection.scalars(sa.select(_study).where(_idle(moment))))
 
+    def studies(self) -> frozenset[str]:
+        """Return the Study Instance UIDs of all that arrived."""
+        with reading(self._engine) as connection:
+            return frozenset(connection.scalars(sa.select(_study)))
+
     def forget(self, study_instance_uid: str, moment: datetime, bury: Callable[[], None]) -> bool:
         """Delete an arrival and its instances if it is idle; see ``ArrivalStore.forget``."""
         idle = sa.and_(_study == study_instance_uid, _idle(moment))

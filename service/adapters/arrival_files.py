@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -114,8 +114,37 @@ class ArrivalFolders:
                 if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
 
+    def bury_unrecorded(self, recorded: Callable[[], Collection[str]], older_than_s: float) -> int:
+        """Take away studies of which nothing is recorded and to which nothing came so long.
+
+        An instance that comes meanwhile is not recorded, as its file is gone, and is sent again.
+
+        Parameters
+        ----------
+        recorded : callable
+            Returns the Study Instance UIDs of all that is recorded, asked after the disk.
+
+        Returns
+        -------
+        int
+            How many studies were taken away.
+        """
+        limit = time.time() - older_than_s
+        with _storage():
+            old = [path for path in self._root.iterdir() if _is_study_of(path, limit)]
+            names = {_digest(uid) for uid in recorded()} if old else set()
+            unknown = [path for path in old if path.name not in names]
+            for path in unknown:
+                path.rename(self._root / f"{_BURIED}{uuid.uuid4().hex}")
+        return len(unknown)
+
     def _folder(self, study_instance_uid: str) -> Path:
         return self._root / _digest(study_instance_uid)
+
+
+def _is_study_of(path: Path, limit: float) -> bool:
+    """Whether this is the folder of a study to which nothing came since a moment."""
+    return path.is_dir() and not path.name.startswith(".") and path.stat().st_mtime < limit
 
 
 def _digest(uid: str) -> str:

@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from contextlib import suppress
+
+from service.adapters.shut_connections import shut
 
 
 class Connections:
@@ -31,7 +32,7 @@ class Connections:
             if len(self._waiting) > self._most_waiting:
                 oldest = next(iter(self._waiting))
                 del self._waiting[oldest]
-                _shut(oldest)
+                shut(oldest)
 
     def let_in(self, connection: socket.socket | None) -> bool:
         """Give a known sender its place; say whether there is one."""
@@ -51,10 +52,3 @@ class Connections:
         with self._lock:
             self._waiting.pop(connection, None)
             self._let_in.discard(connection)
-
-
-def _shut(connection: socket.socket) -> None:
-    """End a connection from outside: the thread that reads sees its end, and closes it."""
-    with suppress(OSError):
-        # Not the method of a TLS socket, which that thread may be using.
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import structlog
+
 from service.adapters.arrival_database import ArrivalDatabase
 from service.adapters.arrival_files import ArrivalFolders
 from service.adapters.arrived_header import read_identity
@@ -30,6 +32,8 @@ from service.domain.errors import (
 from service.domain.job import Job
 from service.domain.override import SiteOverride
 from service.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,13 @@ class Arrivals:
     def forget_old(self, days: float) -> None:
         """Delete what arrived of old studies; see ``forget_old_arrivals``."""
         forget_old_arrivals(self.database, self.folders, self._clock, days)
+
+    def discard_unrecorded(self, older_than_s: float) -> None:
+        """Delete files of studies whose recording failed, or was cut off by a crash."""
+        count = self.folders.bury_unrecorded(self.database.studies, older_than_s)
+        self.folders.discard_buried()
+        if count:
+            _log.warning("unrecorded_arrivals_discarded", studies=count)
 
     @contextmanager
     def incoming(self) -> Iterator[IncomingUpload]:

@@ -204,7 +204,9 @@ class Gateway:
         self.arrivals.folders.sweep(UNFINISHED_KEPT_S)
         discard_stale_results(self.database, self.folders, UNFINISHED_KEPT_S)
         if days is not None:
-            discard_orphans(self.database, self.folders, max(UNFINISHED_KEPT_S, days * DAY_S))
+            kept_s = max(UNFINISHED_KEPT_S, days * DAY_S)
+            discard_orphans(self.database, self.folders, kept_s)
+            self.arrivals.discard_unrecorded(kept_s)
 
 
 def configured_destinations(settings: Settings) -> tuple[AnyEntry, ...]:
