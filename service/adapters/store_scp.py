@@ -10,12 +10,13 @@ import ssl
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the module's __getattr__
     StorageCommitmentPushModel,
     Verification,
@@ -198,7 +199,7 @@ class StoreScp:
 
 def _named(event: evt.Event) -> tuple[str, str]:
     """Return SOP Class and SOP Instance UID of a command."""
-    request = event.request
+    request = cast("C_STORE", event.request)
     return str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
 from pynetdicom import _config
@@ -29,7 +30,7 @@ def said_to_be(folder: Path, instance: Dataset, keyword: str, value: str) -> Pat
     setattr(meta, keyword, value)
     with path.open("wb") as stream:
         stream.write(bytes(128) + b"DICM")
-        write_file_meta_info(stream, meta)
+        write_file_meta_info(DicomFileLike(stream), meta)
         stream.write(encoded)
     return path
 
