@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-integration check docs-schema constraints clean
+.PHONY: help demo test test-integration check docs constraints clean
 
 help:
 	@echo "make demo     install, start the service, analyse the simulated demo study"
 	@echo "make test     install everything and run the whole test suite"
 	@echo "make test-integration  the part of it that talks to programs of others"
 	@echo "make check    lint, types, import contracts"
+	@echo "make docs     build the documentation in site/; a warning is an error"
 	@echo "make clean    remove the environment and what the targets made"
 
 $(VENV)/.created:
@@ -28,7 +29,12 @@ $(VENV)/.service: $(VENV)/.created pyproject.toml constraints.txt
 # torch first: an index that offers it as a file is asked for exactly this version.
 $(VENV)/.development: $(VENV)/.service
 	$(INSTALL) "torch==2.13.0"
-	$(INSTALL) -e ".[cpu,training,dev]"
+	$(INSTALL) -e ".[cpu,training,dev,docs]"
+	@touch $@
+
+# The documentation asks the service for its API: it needs the service beside mkdocs.
+$(VENV)/.documentation: $(VENV)/.service
+	$(INSTALL) -e ".[cpu,docs]"
 	@touch $@
 
 demo: $(VENV)/.service
@@ -52,9 +58,12 @@ check: $(VENV)/.development
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+docs: $(VENV)/.documentation
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
 # Write down what is installed now, after a deliberate upgrade.
 constraints: $(VENV)/.development
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:
-	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-output site .mypy_cache .ruff_cache .pytest_cache .hypothesis
