@@ -12,8 +12,8 @@ Schema = Mapping[str, Any]
 def report_schema() -> str:
     """Return the committed schema of the detection report as tables."""
     document = json.loads((DOCS / "report-schema.json").read_text(encoding="utf-8"))
-    whole = object_table({**document, "title": "The report"})
-    return whole + "\n".join(map(object_table, document["$defs"].values()))
+    objects = ({**document, "title": "The report"}, *document["$defs"].values())
+    return "\n".join(map(object_table, objects))
 
 
 def object_table(schema: Schema) -> str:
