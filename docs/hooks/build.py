@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from api_page import api_page
+from error_codes import error_codes
 from included_pages import decisions, model_cards, model_folder
 from mkdocs.structure.pages import Page
 from page_links import ROOT, with_links
@@ -16,6 +17,7 @@ from schema_tables import report_schema
 GENERATED: dict[str, Callable[[], str]] = {
     "api": api_page,
     "decisions": decisions,
+    "errors": error_codes,
     "model-cards": model_cards,
     "model-folder": model_folder,
     "report-schema": report_schema,
