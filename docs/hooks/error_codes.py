@@ -8,7 +8,7 @@ from service.domain.errors import ThrombolensError
 def error_codes() -> str:
     """Return code, meaning and who can fix it, in the order of the source."""
     lines = ["| code | meaning | can be fixed by |", "|---|---|---|"]
-    for kind in (ThrombolensError, *_below(ThrombolensError)):
+    for kind in _below(ThrombolensError):
         meaning = (kind.__doc__ or "").partition("\n")[0]
         lines.append(f"| `{kind.code}` | {meaning} | {kind.fixed_by} |")
     return "\n".join(lines)
