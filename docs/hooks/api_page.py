@@ -38,7 +38,7 @@ def api_page() -> str:
         for method, operation in methods.items()
     ]
     objects = (
-        object_table({"title": name, **schema, **{"title": name}})
+        object_table({**schema, "title": name})
         for name, schema in document["components"]["schemas"].items()
     )
     return "\n".join(["## Operations", "", *operations, "## Objects", "", *objects])

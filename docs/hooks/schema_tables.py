@@ -36,12 +36,8 @@ def type_of(schema: Schema) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
-    if "allOf" in schema:
-        return type_of(schema["allOf"][0])
     if "anyOf" in schema:
         return " or ".join(map(type_of, schema["anyOf"]))
-    if "const" in schema:
-        return f"`{json.dumps(schema['const'])}`"
     if "prefixItems" in schema:
         return "[" + ", ".join(map(type_of, schema["prefixItems"])) + "]"
     if "items" in schema:
@@ -50,6 +46,8 @@ def type_of(schema: Schema) -> str:
 
 
 def _plain_type(schema: Schema) -> str:
+    if "const" in schema:
+        return f"`{json.dumps(schema['const'])}`"
     values = schema.get("additionalProperties")
     if isinstance(values, Mapping):
         return f"object of {type_of(values)}"
