@@ -4,7 +4,8 @@ Whatever changes an arrival first locks its row, so that all of it happens one a
 whichever process an instance came to.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -149,10 +150,14 @@ class ArrivalDatabase:
         with reading(self._engine) as connection:
             return tuple(connection.scalars(sa.select(_study).where(_idle(moment))))
 
-    def studies(self) -> frozenset[str]:
-        """Return the Study Instance UIDs of all that arrived."""
-        with reading(self._engine) as connection:
-            return frozenset(connection.scalars(sa.select(_study)))
+    @contextmanager
+    def recorded(self) -> Iterator[frozenset[str]]:
+        """Yield the Study Instance UIDs of all that arrived; nothing is recorded meanwhile."""
+        with writing(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                # SQLite has one writer at a time anyway.
+                connection.execute(sa.text(f"LOCK TABLE {arrivals.name} IN EXCLUSIVE MODE"))
+            yield frozenset(connection.scalars(sa.select(_study)))
 
     def forget(self, study_instance_uid: str, moment: datetime, bury: Callable[[], None]) -> bool:
         """Delete an arrival and its instances if it is idle; see ``ArrivalStore.forget``."""

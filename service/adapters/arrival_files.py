@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from service.adapters.durable_files import sync
@@ -114,7 +114,9 @@ class ArrivalFolders:
                 if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
 
-    def bury_unrecorded(self, recorded: Callable[[], Collection[str]], older_than_s: float) -> int:
+    def bury_unrecorded(
+        self, recorded: Callable[[], AbstractContextManager[Collection[str]]], older_than_s: float
+    ) -> int:
         """Take away studies of which nothing is recorded and to which nothing came so long.
 
         An instance that comes meanwhile is not recorded, as its file is gone, and is sent again.
@@ -122,7 +124,7 @@ class ArrivalFolders:
         Parameters
         ----------
         recorded : callable
-            Returns the Study Instance UIDs of all that is recorded, asked after the disk.
+            Yields the Study Instance UIDs of all that is recorded; nothing else is meanwhile.
 
         Returns
         -------
@@ -132,10 +134,13 @@ class ArrivalFolders:
         limit = time.time() - older_than_s
         with _storage():
             old = [path for path in self._root.iterdir() if _is_study_of(path, limit)]
-            names = {_digest(uid) for uid in recorded()} if old else set()
-            unknown = [path for path in old if path.name not in names]
-            for path in unknown:
-                path.rename(self._root / f"{_BURIED}{uuid.uuid4().hex}")
+            if not old:
+                return 0
+            with recorded() as uids:
+                names = {_digest(uid) for uid in uids}
+                unknown = [path for path in old if path.name not in names]
+                for path in unknown:
+                    path.rename(self._root / f"{_BURIED}{uuid.uuid4().hex}")
         return len(unknown)
 
     def _folder(self, study_instance_uid: str) -> Path:

@@ -21,6 +21,12 @@ ABORT = HEADER.pack(0x07, 0, 4) + bytes([0, 0, 2, 6])
 PIECE = 65536
 
 
+def connection_of(association: Association) -> socket.socket | None:
+    """Return the connection of an association, None if it is over."""
+    transport = association.dul.socket
+    return None if transport is None else transport.socket
+
+
 class GuardedSocket(AssociationSocket):
     """Reads PDUs of which each must be there in time; the library would wait without end.
 

@@ -100,7 +100,7 @@ class Arrivals:
 
     def discard_unrecorded(self, older_than_s: float) -> None:
         """Delete files of studies whose recording failed, or was cut off by a crash."""
-        count = self.folders.bury_unrecorded(self.database.studies, older_than_s)
+        count = self.folders.bury_unrecorded(self.database.recorded, older_than_s)
         self.folders.discard_buried()
         if count:
             _log.warning("unrecorded_arrivals_discarded", studies=count)

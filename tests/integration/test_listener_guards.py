@@ -13,9 +13,14 @@ from pathlib import Path
 
 import pytest
 from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.dimse_primitives import C_STORE, N_ACTION
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    Verification,
+)
 
+from service.adapters.arriving_messages import LONGEST_IN_MEMORY
 from service.adapters.association_server import MOST_WAITING
 from tests.arrival import ArrivalWorld, associated, series
 from tests.processes import wait_until
@@ -277,3 +282,45 @@ def test_a_sender_that_breaks_off_inside_an_object_leaves_nothing(tmp_path: Path
             assert "Status" not in association.send_c_store(first)
         assert len(sent) >= 10
         wait_until(lambda: left(world) == [], 10, "nothing half is left")
+
+
+def test_a_listener_that_ends_aborts_those_who_are_sending(tmp_path: Path) -> None:
+    first, second, *_ = series("a")
+    with ArrivalWorld(tmp_path) as world:
+        with associated(world.port, [first]) as association:
+            assert association.send_c_store(first).Status == 0x0000
+            world.restart()
+            wait_until(lambda: not association.is_established, 10, "it is aborted")
+        # Nothing was refused on the way, and whoever sends again is served.
+        assert world.refusals() == {}
+        assert set(world.send([first, second])) == {0x0000}
+        assert world.on_disk() == 2
+
+
+def test_only_images_may_be_as_large_as_an_image(tmp_path: Path) -> None:
+    request = N_ACTION()
+    request.MessageID = request.ActionTypeID = 1
+    request.RequestedSOPClassUID = StorageCommitmentPushModel
+    request.RequestedSOPInstanceUID = "1.2.840.10008.1.20.1.1"
+    request.ActionInformation = BytesIO(bytes(LONGEST_IN_MEMORY + 1))
+    with ArrivalWorld(tmp_path) as world:
+        ae = AE("MR1")
+        ae.add_requested_context(StorageCommitmentPushModel)
+        association = ae.associate("127.0.0.1", world.port, ae_title="THROMBOLENS")
+        association.dimse.send_msg(request, 1)
+        wait_until(lambda: association.is_aborted, 20, "it is aborted")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_connection_without_threads_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: DULServiceProvider) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with ArrivalWorld(tmp_path) as world:
+        with monkeypatch.context() as patch:
+            patch.setattr(DULServiceProvider, "start", start)
+            with connections(world.port, 1, b"") as made:
+                assert is_closed(made[0])
+        assert set(world.send(series("a"))) == {0x0000}
