@@ -12,4 +12,5 @@ NO_SUCH_ACTION = 0x0123
 NOT_AUTHORISED = 0x0124
 # PS3.4 table B.2-1. Out of resources is what senders try again later.
 OUT_OF_RESOURCES = 0xA700
+DATA_SET_MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000

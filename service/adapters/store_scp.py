@@ -10,12 +10,13 @@ import ssl
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from pydicom.dataset import Dataset
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the module's __getattr__
     StorageCommitmentPushModel,
     Verification,
@@ -178,7 +179,7 @@ class StoreScp:
         try:
             if isinstance(event.request._dataset_file, Discarded):  # noqa: SLF001 - put there by us
                 self._receiver.refuse(StorageError("the disk has no room for it"), source)
-            self._receiver.receive(event.dataset_path, source)
+            self._receiver.receive(event.dataset_path, source, _named(event))
         except ThrombolensError as exc:
             return _refusal(exc)
         except Exception:
@@ -194,6 +195,12 @@ class StoreScp:
         except Exception:
             _log.exception("commitment_crashed")
             raise
+
+
+def _named(event: evt.Event) -> tuple[str, str]:
+    """Return SOP Class and SOP Instance UID of a command."""
+    request = cast("C_STORE", event.request)
+    return str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
 
 
 def _connection(association: Association) -> socket.socket | None:

@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 
-from service.adapters.dimse_status import CANNOT_UNDERSTAND, NOT_AUTHORISED, OUT_OF_RESOURCES
+from service.adapters.dimse_status import (
+    CANNOT_UNDERSTAND,
+    DATA_SET_MISMATCH,
+    NOT_AUTHORISED,
+    OUT_OF_RESOURCES,
+)
 from service.domain.errors import (
     InputError,
+    InstanceMismatchError,
     LimitExceededError,
     OwnOutputError,
     ThrombolensError,
@@ -13,6 +19,7 @@ from service.domain.errors import (
 # The nearest class of an error's ancestry counts.
 _STATUS: Mapping[type[ThrombolensError], int] = {
     OwnOutputError: NOT_AUTHORISED,
+    InstanceMismatchError: DATA_SET_MISMATCH,
     LimitExceededError: OUT_OF_RESOURCES,
     InputError: CANNOT_UNDERSTAND,
     # The disk, the database: ours to mend.

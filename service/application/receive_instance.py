@@ -11,6 +11,7 @@ from service.application.arrival_ports import ArrivalStore, InstanceShelf
 from service.application.ports import Clock
 from service.domain.arrival import ArrivalLimits, ArrivedInstance, Receipt, Source
 from service.domain.errors import (
+    InstanceMismatchError,
     JobDatabaseError,
     LimitExceededError,
     OwnOutputError,
@@ -37,7 +38,7 @@ class InstanceReceiver:
     limits: ArrivalLimits
     clock: Clock
 
-    def receive(self, file: Path, source: Source) -> Receipt:
+    def receive(self, file: Path, source: Source, named: tuple[str, str] | None = None) -> Receipt:
         """Keep an instance, unless it came before.
 
         Parameters
@@ -47,9 +48,13 @@ class InstanceReceiver:
             is if it is not needed.
         source : Source
             Who sent it.
+        named : tuple of str, optional
+            SOP Class UID and SOP Instance UID of the command it came with.
 
         Raises
         ------
+        InstanceMismatchError
+            If the command names another SOP class or instance (PS3.4 B.2.3).
         OwnOutputError
             If this service wrote it.
         LimitExceededError
@@ -62,7 +67,7 @@ class InstanceReceiver:
             If it cannot be recorded; it counts as not received then.
         """
         try:
-            return self._receive(file, source)
+            return self._receive(file, source, named)
         except ThrombolensError as exc:
             self._note_refusal(exc, source)
             raise
@@ -79,8 +84,10 @@ class InstanceReceiver:
         except StorageError:
             return False
 
-    def _receive(self, file: Path, source: Source) -> Receipt:
+    def _receive(self, file: Path, source: Source, named: tuple[str, str] | None) -> Receipt:
         instance = self.identify(file)
+        if named not in (None, (instance.sop_class_uid, instance.sop_instance_uid)):
+            raise InstanceMismatchError("the data set is not what its command says")
         if instance.is_own_output:
             raise OwnOutputError("results of this service are no input")
         place = self.shelf.path(instance.study_instance_uid, instance.sop_instance_uid)

@@ -13,6 +13,7 @@
     |   |-- LimitExceededError      more bytes, files, slices or seconds than allowed
     |   |-- NoMagneticResonanceError  DICOM, but no MR image in it
     |   |-- MixedStudiesError       more than one patient or study in one upload
+    |   |-- InstanceMismatchError   a data set that is not what its command says
     |   |-- OwnOutputError          a result of this service, sent back to it
     |   |-- StudyNotFoundError      a source does not have the study that was asked for
     |   `-- GeometryError           positions or spacings that do not form a volume
@@ -122,6 +123,12 @@ class MixedStudiesError(InputError):
     """More than one patient or study in one upload."""
 
     code = "MIXED_STUDIES"
+
+
+class InstanceMismatchError(InputError):
+    """A data set of another SOP class, or another instance, than the command it came with says."""
+
+    code = "INSTANCE_MISMATCH"
 
 
 class OwnOutputError(InputError):
