@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from service.adapters.arrival_database import ArrivalDatabase
 from service.adapters.arrival_files import ArrivalFolders
 from service.adapters.arrived_header import read_identity
 from service.adapters.destination_files import read_secret
 from service.adapters.fetch_dicomweb import DicomwebArchive
+from service.adapters.instance_files import is_whole
 from service.adapters.job_database import JobDatabase
 from service.adapters.result_files import JobFolders
 from service.adapters.source_entries import SourceFile, StowSource, source_of
@@ -68,7 +70,14 @@ class Arrivals:
         limits = ArrivalLimits(
             settings.max_files, settings.max_upload_bytes, settings.arrival_reserve_bytes
         )
-        self.receiver = InstanceReceiver(self.database, self.folders, read_identity, limits, clock)
+        self.receiver = InstanceReceiver(
+            store=self.database,
+            shelf=self.folders,
+            identify=read_identity,
+            is_whole=partial(is_whole, max_bytes=settings.max_file_bytes),
+            limits=limits,
+            clock=clock,
+        )
         self._starter = StudyStarter(
             arrivals=self.database,
             jobs=jobs,
