@@ -20,6 +20,7 @@ from service.application.fetch_study import fetch_study
 from service.application.ports import Clock, JobQueue
 from service.application.receive_instance import InstanceReceiver
 from service.application.start_studies import StudyStarter, forget_old_arrivals
+from service.application.sweep_arrivals import Ages, discard_unrecorded
 from service.bootstrap.local_study import model_name, roles_of_files, upload_limits
 from service.domain.arrival import ArrivalLimits, Source
 from service.domain.errors import (
@@ -99,6 +100,17 @@ class Arrivals:
     def forget_old(self, days: float) -> None:
         """Delete what arrived of old studies; see ``forget_old_arrivals``."""
         forget_old_arrivals(self.database, self.folders, self._clock, days)
+
+    def sweep(self, unfinished_s: float, unknown_s: float | None) -> None:
+        """Delete what was left half, or never recorded, so long ago.
+
+        Parameters
+        ----------
+        unknown_s : float or None
+            The same where nothing at all of the study is known; None keeps that.
+        """
+        self.folders.sweep(unfinished_s)
+        discard_unrecorded(self.database, self.folders, Ages(unfinished_s, unknown_s))
 
     @contextmanager
     def incoming(self) -> Iterator[IncomingUpload]:

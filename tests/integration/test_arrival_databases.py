@@ -273,3 +273,24 @@ def test_an_instance_that_comes_while_its_job_is_deleted_is_recorded(
     assert came is Receipt.LATE
     assert database.recent(10) == ()
     assert (found(arrivals).job_id, found(arrivals).new) == (None, 1)
+
+
+def test_nothing_is_recorded_at_a_standstill_and_reading_goes_on(
+    arrivals: ArrivalDatabase,
+) -> None:
+    arrivals.record(instance(1), SCANNER, LIMITS, NOON)
+    others = [instance(2), instance(3, study_instance_uid="9")]
+    threads = [
+        threading.Thread(target=arrivals.record, args=(each, SCANNER, LIMITS, NOON))
+        for each in others
+    ]
+    with arrivals.standstill():
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert arrivals.studies() == (STUDY,)
+        assert arrivals.recorded(STUDY) == ("1.2.3.1.1",)
+    for thread in threads:
+        thread.join()
+    assert sorted(arrivals.studies()) == [STUDY, "9"]
+    assert set(arrivals.recorded(STUDY)) == {"1.2.3.1.1", "1.2.3.1.2"}
