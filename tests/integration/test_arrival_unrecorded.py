@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from service.adapters.arrived_header import read_identity
 from service.bootstrap.gateway import UNFINISHED_KEPT_S
 from tests.arrival import ArrivalWorld, series
+from tests.processes import wait_until
 
 DAY_S = 86_400
 
@@ -67,7 +68,8 @@ def test_what_comes_while_its_old_file_is_swept_is_kept_or_refused(
     with ArrivalWorld(tmp_path) as world:
         images = series("a")
         world.send(images[:1])
-        left_by_a_crash(world, images[1:], 2 * DAY_S)
+        (first, *_) = left_by_a_crash(world, images[1:], 2 * DAY_S)
+        begun = time.time() - DAY_S
         folders = world.service.gateway.arrivals.folders
         discard = folders.discard
         told: list[int] = []
@@ -75,8 +77,7 @@ def test_what_comes_while_its_old_file_is_swept_is_kept_or_refused(
 
         def while_it_comes(files: Iterable[Path]) -> None:
             came.start()
-            # By now the first one waits to be recorded.
-            time.sleep(0.5)
+            wait_until(lambda: first.stat().st_mtime > begun, 20, "the first one is on disk")
             discard(files)
 
         monkeypatch.setattr(folders, "discard", while_it_comes)
