@@ -16,6 +16,10 @@ from tests.strategies import uid
 
 OK = 0x0000
 MISMATCH = 0xA900
+# The library leaves sockets of connections that broke to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def said_to_be(folder: Path, instance: Dataset, keyword: str, value: str) -> Path:

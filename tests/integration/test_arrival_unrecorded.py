@@ -15,6 +15,10 @@ from tests.arrival import ArrivalWorld, series
 from tests.processes import wait_until
 
 DAY_S = 86_400
+# The library leaves sockets of connections that broke to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def left_by_a_crash(world: ArrivalWorld, instances: Iterable[Dataset], age_s: float) -> list[Path]:

@@ -272,7 +272,7 @@ def test_a_sender_that_breaks_off_inside_an_object_leaves_nothing(tmp_path: Path
                 sent.append(data)
                 if len(sent) < 10:
                     send(data)
-                else:
+                elif len(sent) == 10:
                     raw.shutdown(socket.SHUT_RDWR)
 
             guard.send = some  # type: ignore[method-assign, assignment]
