@@ -145,19 +145,32 @@ class ArrivalDatabase:
             _open_next(connection, row, job)
         return True
 
+    def studies(self) -> tuple[str, ...]:
+        """Return all studies of which anything came."""
+        with reading(self._engine) as connection:
+            return tuple(connection.scalars(sa.select(_study)))
+
+    def recorded(self, study_instance_uid: str) -> tuple[str, ...]:
+        """Return the SOP Instance UIDs of all that came of a study."""
+        mine = sa.select(_came.sop_instance_uid).where(
+            _came.study_instance_uid == study_instance_uid
+        )
+        with reading(self._engine) as connection:
+            return tuple(connection.scalars(mine))
+
+    @contextmanager
+    def standstill(self) -> Iterator[None]:
+        """Hold up whoever would record; see ``ArrivalStore.standstill``."""
+        with writing(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                # In SQLite one transaction writes at a time anyway.
+                connection.exec_driver_sql("LOCK TABLE arrivals IN SHARE ROW EXCLUSIVE MODE")
+            yield
+
     def idle_since(self, moment: datetime) -> tuple[str, ...]:
         """Return studies that may be forgotten; see ``ArrivalStore.idle_since``."""
         with reading(self._engine) as connection:
             return tuple(connection.scalars(sa.select(_study).where(_idle(moment))))
-
-    @contextmanager
-    def recorded(self) -> Iterator[frozenset[str]]:
-        """Yield the Study Instance UIDs of all that arrived; nothing is recorded meanwhile."""
-        with writing(self._engine) as connection:
-            if connection.dialect.name == "postgresql":
-                # SQLite has one writer at a time anyway.
-                connection.execute(sa.text(f"LOCK TABLE {arrivals.name} IN EXCLUSIVE MODE"))
-            yield frozenset(connection.scalars(sa.select(_study)))
 
     def forget(self, study_instance_uid: str, moment: datetime, bury: Callable[[], None]) -> bool:
         """Delete an arrival and its instances if it is idle; see ``ArrivalStore.forget``."""

@@ -70,6 +70,8 @@ class GuardedSocket(AssociationSocket):
             self._in_body = False
             return self._read(nr_bytes)
         self._deadline = time.monotonic() + self._timeout_s
+        # The silence ends with the first byte; the library would count on to the last one.
+        self.assoc.dul._idle_timer.restart()  # noqa: SLF001 - there is no other way to it
         header = self._read(nr_bytes)
         if len(header) == HEADER.size:
             self._look_at(header)

@@ -1,6 +1,5 @@
 """Instances that come at the moment at which their study is forgotten."""
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -42,34 +41,3 @@ def test_what_comes_while_its_study_is_forgotten_is_refused_or_kept(
         assert again.arrival is not None
         assert (again.arrival.instances, world.on_disk()) == (12, 12)
         assert list(world.settings.arrivals_dir.glob(".buried-*")) == []
-
-
-def test_what_comes_while_unrecorded_studies_are_swept_is_refused_or_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with ArrivalWorld(tmp_path) as world:
-        arrivals = world.service.gateway.arrivals
-        everything = series("a")
-        first = everything[0]
-        place = arrivals.folders.path(str(first.StudyInstanceUID), str(first.SOPInstanceUID))
-        # What a crash between file and record leaves.
-        place.parent.mkdir()
-        place.write_bytes(b"unrecorded")
-        os.utime(place.parent, (0, 0))
-        rename = Path.rename
-        told: list[int] = []
-        came = threading.Thread(target=lambda: told.extend(world.send(everything)))
-
-        def while_it_comes(path: Path, target: Path) -> Path:
-            if path == place.parent and not came.ident:
-                came.start()
-                time.sleep(0.5)
-            return rename(path, target)
-
-        monkeypatch.setattr(Path, "rename", while_it_comes)
-        arrivals.discard_unrecorded(1)
-        came.join()
-        # The first one waited for the record, and its file went.
-        assert told == [0xA700] + [0x0000] * 5
-        assert set(world.send(everything)) == {0x0000}
-        assert world.on_disk() == 6

@@ -120,22 +120,24 @@ def test_a_sender_that_stops_inside_a_pdu_gives_its_association_back(tmp_path: P
 
 
 def test_a_slow_sender_may_pause_between_pdus_and_inside_one(tmp_path: Path) -> None:
-    with ArrivalWorld(tmp_path, listener={"timeout_seconds": 3}) as world:
-        instances = series("a")
-        with associated(world.port, instances) as association:
+    with ArrivalWorld(tmp_path, listener={"timeout_seconds": 5}) as world:
+        (first, second, *_) = series("a")
+        with associated(world.port, [first]) as association:
+            assert association.send_c_store(first).Status == 0x0000
             raw = association.dul.socket
             assert raw is not None
             send = raw.send
 
             def slowly(data: bytes) -> None:
                 for part in (data[:3], data[3:9], data[9:]):
+                    time.sleep(1)
                     send(part)
-                    time.sleep(0.3)
 
             raw.send = slowly  # type: ignore[method-assign, assignment]
-            for each in instances[:2]:
-                assert association.send_c_store(each).Status == 0x0000
-                time.sleep(2)
+            # Together longer than either may be.
+            time.sleep(3)
+            assert association.send_c_store(second).Status == 0x0000
+            raw.send = send  # type: ignore[method-assign]
 
 
 def test_a_handshake_that_stops_holds_up_no_sender_and_is_cut_off(tmp_path: Path) -> None:
@@ -275,7 +277,7 @@ def test_a_sender_that_breaks_off_inside_an_object_leaves_nothing(tmp_path: Path
                 sent.append(data)
                 if len(sent) < 10:
                     send(data)
-                else:
+                elif len(sent) == 10:
                     raw.shutdown(socket.SHUT_RDWR)
 
             guard.send = some  # type: ignore[method-assign, assignment]
