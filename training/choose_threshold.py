@@ -1,8 +1,8 @@
 """Choose threshold and smallest volume on validation cases, and write them into model.json.
 
-``python -m training.choose_threshold models/NAME/VERSION --cohort FOLDER``. The pair with the best
-mean of Dice and detection (any overlap) over cases with a clot, and silence over cases without, is
-taken.
+``python -m training.choose_threshold models/NAME/VERSION --cohort FOLDER``. Of the pairs that keep
+to the limits of false findings, the one with the best mean of Dice and detection (any overlap) over
+cases with a clot is taken.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,24 @@ from training.memory import keep_freed_memory
 from training.metrics import Agreement, Label, compare
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+# Of a case, and of the cases without a clot.
+MOST_FALSE_POSITIVES = 0.5
+MOST_FALSE_ALARMS = 0.2
 SMALLEST_MM3 = (5.0, 10.0, 15.0, 20.0, 30.0)
 
 
-def score(agreements: list[Agreement]) -> float:
-    """Mean over cases of Dice and detection by any finding with a clot, or silence without one."""
-    values = [(a.dice + a.found) / 2 if a.with_clot else float(not a.hits) for a in agreements]
-    return float(np.mean(values))
+def score(agreements: Sequence[Agreement]) -> float:
+    """Mean of Dice and detection by any finding over cases with a clot."""
+    with_clot = [(one.dice + one.found) / 2 for one in agreements if one.with_clot]
+    return float(np.mean(with_clot)) if with_clot else 0.0
+
+
+def keeps_to_limits(agreements: Sequence[Agreement]) -> bool:
+    """Whether false findings, and cases without a clot that have any, are few enough."""
+    silent = [not one.hits for one in agreements if not one.with_clot]
+    false_alarms = 1 - float(np.mean(silent)) if silent else 0.0
+    false_positives = float(np.mean([one.false_positives for one in agreements]))
+    return false_positives <= MOST_FALSE_POSITIVES and false_alarms <= MOST_FALSE_ALARMS
 
 
 def at_least(extraction: Extraction, smallest_mm3: float) -> Extraction:
@@ -45,7 +56,10 @@ def at_least(extraction: Extraction, smallest_mm3: float) -> Extraction:
 
 
 def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> tuple[ModelSpec, float]:
-    """Return the specification with the best threshold and smallest volume, and its score."""
+    """Return the specification with the best threshold and smallest volume, and its score.
+
+    Where no pair keeps to the limits, the best of all is returned.
+    """
     scored = []
     for threshold in track(THRESHOLDS, "choosing"):
         lowest = replace(spec, threshold=threshold, min_volume_mm3=min(SMALLEST_MM3))
@@ -56,8 +70,9 @@ def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> tuple[ModelSpec
         ]
         for volume in SMALLEST_MM3:
             agreements = [compare(at_least(each, volume), label) for label, each in found]
-            scored.append((score(agreements), replace(lowest, min_volume_mm3=volume)))
-    best, chosen = max(scored, key=lambda pair: pair[0])
+            rank = (keeps_to_limits(agreements), score(agreements))
+            scored.append((rank, replace(lowest, min_volume_mm3=volume)))
+    (_, best), chosen = max(scored, key=lambda pair: pair[0])
     return chosen, best
 
 

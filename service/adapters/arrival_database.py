@@ -4,7 +4,8 @@ Whatever changes an arrival first locks its row, so that all of it happens one a
 whichever process an instance came to.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -144,15 +145,32 @@ class ArrivalDatabase:
             _open_next(connection, row, job)
         return True
 
+    def studies(self) -> tuple[str, ...]:
+        """Return all studies of which anything came."""
+        with reading(self._engine) as connection:
+            return tuple(connection.scalars(sa.select(_study)))
+
+    def recorded(self, study_instance_uid: str) -> tuple[str, ...]:
+        """Return the SOP Instance UIDs of all that came of a study."""
+        mine = sa.select(_came.sop_instance_uid).where(
+            _came.study_instance_uid == study_instance_uid
+        )
+        with reading(self._engine) as connection:
+            return tuple(connection.scalars(mine))
+
+    @contextmanager
+    def standstill(self) -> Iterator[None]:
+        """Hold up whoever would record; see ``ArrivalStore.standstill``."""
+        with writing(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                # In SQLite one transaction writes at a time anyway.
+                connection.exec_driver_sql("LOCK TABLE arrivals IN SHARE ROW EXCLUSIVE MODE")
+            yield
+
     def idle_since(self, moment: datetime) -> tuple[str, ...]:
         """Return studies that may be forgotten; see ``ArrivalStore.idle_since``."""
         with reading(self._engine) as connection:
             return tuple(connection.scalars(sa.select(_study).where(_idle(moment))))
-
-    def studies(self) -> frozenset[str]:
-        """Return the Study Instance UIDs of all that arrived."""
-        with reading(self._engine) as connection:
-            return frozenset(connection.scalars(sa.select(_study)))
 
     def forget(self, study_instance_uid: str, moment: datetime, bury: Callable[[], None]) -> bool:
         """Delete an arrival and its instances if it is idle; see ``ArrivalStore.forget``."""

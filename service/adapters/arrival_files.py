@@ -6,11 +6,12 @@ a study that is analysed again is not stored again.
 
 import errno
 import hashlib
+import math
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,9 +76,13 @@ class ArrivalFolders:
                 missing_ok=True
             )
 
+    def folder(self, study_instance_uid: str) -> Path:
+        """Return where the instances of a study lie."""
+        return self._root / _digest(study_instance_uid)
+
     def path(self, study_instance_uid: str, sop_instance_uid: str) -> Path:
         """Return where an instance lies."""
-        return self._folder(study_instance_uid) / f"{_digest(sop_instance_uid)}.dcm"
+        return self.folder(study_instance_uid) / f"{_digest(sop_instance_uid)}.dcm"
 
     def gather(self, study_instance_uid: str, sop_instance_uids: Sequence[str]) -> Path:
         """Return a new folder with links to these instances, in their order."""
@@ -95,13 +100,35 @@ class ArrivalFolders:
     def bury(self, study_instance_uid: str) -> None:
         """Take all instances of a study away by one rename."""
         with _storage(), suppress(FileNotFoundError):
-            self._folder(study_instance_uid).rename(self._root / f"{_BURIED}{uuid.uuid4().hex}")
+            self.folder(study_instance_uid).rename(self._root / f"{_BURIED}{uuid.uuid4().hex}")
 
     def discard_buried(self) -> None:
         """Delete what was taken away, also by a process that did not come to it."""
         with _storage():
             for tomb in self._root.glob(f"{_BURIED}*"):
                 shutil.rmtree(tomb, ignore_errors=True)
+
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders of all studies."""
+        with _storage():
+            return tuple(each for each in self._root.iterdir() if not each.name.startswith("."))
+
+    def old_files(self, folder: Path, older_than_s: float) -> tuple[Path, ...]:
+        """Return the files of a study that were written so long ago."""
+        limit = time.time() - older_than_s
+        with _storage():
+            return tuple(each for each in folder.glob("*.dcm") if _written_at(each) < limit)
+
+    def discard(self, files: Iterable[Path]) -> None:
+        """Delete files, and folders in which nothing is left."""
+        gone = tuple(files)
+        with _storage():
+            for file in gone:
+                file.unlink(missing_ok=True)
+        for folder in {file.parent for file in gone}:
+            # Of those in which something is left this is an error.
+            with suppress(OSError):
+                folder.rmdir()
 
     def sweep(self, older_than_s: float) -> None:
         """Delete what associations that broke left half, if nothing was written to it so long.
@@ -114,41 +141,17 @@ class ArrivalFolders:
                 if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
 
-    def bury_unrecorded(self, recorded: Callable[[], Collection[str]], older_than_s: float) -> int:
-        """Take away studies of which nothing is recorded and to which nothing came so long.
-
-        An instance that comes meanwhile is not recorded, as its file is gone, and is sent again.
-
-        Parameters
-        ----------
-        recorded : callable
-            Returns the Study Instance UIDs of all that is recorded, asked after the disk.
-
-        Returns
-        -------
-        int
-            How many studies were taken away.
-        """
-        limit = time.time() - older_than_s
-        with _storage():
-            old = [path for path in self._root.iterdir() if _is_study_of(path, limit)]
-            names = {_digest(uid) for uid in recorded()} if old else set()
-            unknown = [path for path in old if path.name not in names]
-            for path in unknown:
-                path.rename(self._root / f"{_BURIED}{uuid.uuid4().hex}")
-        return len(unknown)
-
-    def _folder(self, study_instance_uid: str) -> Path:
-        return self._root / _digest(study_instance_uid)
-
-
-def _is_study_of(path: Path, limit: float) -> bool:
-    """Whether this is the folder of a study to which nothing came since a moment."""
-    return path.is_dir() and not path.name.startswith(".") and path.stat().st_mtime < limit
-
 
 def _digest(uid: str) -> str:
     return hashlib.sha256(uid.encode()).hexdigest()[:40]
+
+
+def _written_at(file: Path) -> float:
+    """Return when a file was written; never, as it were, if it has just gone."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _link(source: Path, target: Path) -> None:

@@ -17,6 +17,8 @@ _log = structlog.get_logger(__name__)
 
 # Bits of the message control header (PS3.8 E.2).
 COMMAND = 0x01
+# Whatever is no object to store is kept in memory; 20,000 references take some 3 MB.
+LONGEST_IN_MEMORY = 16 << 20
 # Invalid PDU (PS3.8 9.2.1): the library aborts the association.
 INVALID_PDU = "Evt19"
 
@@ -54,7 +56,7 @@ class ArrivingMessages(DIMSEServiceProvider):
     has_room : callable
         Whether the disk has room; asked with every piece of an object.
     max_bytes : int
-        A message that becomes larger ends its association.
+        An object that becomes larger ends its association.
     """
 
     def __init__(
@@ -95,8 +97,9 @@ class ArrivingMessages(DIMSEServiceProvider):
 
     def _count(self, size: int) -> None:
         self._bytes = size if self.message is None else self._bytes + size
-        if self._bytes > self._max_bytes:
-            raise LimitExceededError(f"a message has more than {self._max_bytes} bytes")
+        most = self._max_bytes if self._is_stored() else LONGEST_IN_MEMORY
+        if self._bytes > most:
+            raise LimitExceededError(f"a message has more than {most} bytes")
 
     def _take(self, piece: P_DATA, *, is_command: bool) -> None:
         if not is_command and self._is_stored() and not self._has_room():

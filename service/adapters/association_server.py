@@ -4,6 +4,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any
@@ -24,6 +25,19 @@ MOST_WAITING = 64
 # Seconds of silence before a peer is asked whether it is there, and between questions.
 KEEPALIVE_S = 30
 KEEPALIVE_QUESTIONS = 4
+# A-ASSOCIATE-RJ (PS3.8 9.3.4): transient, by the service provider (presentation), local limit
+# exceeded.
+NO_ROOM = (0x02, 0x03, 0x02)
+# How often a thread that has not started is looked at.
+LOOK_S = 1.0
+# What is being received when the server ends may take so long.
+ENDING_S = 5.0
+
+
+def reject(association: Association, reason: tuple[int, int, int]) -> None:
+    """Reject an association that was asked for."""
+    association.acse.send_reject(*reason)
+    association.kill()
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,8 @@ class AssociationThreads(RequestHandler):
         try:
             evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
             association.start()
-            association._dul_ready.wait()  # noqa: SLF001 - a thread that did not start cannot be joined
+            if not _is_running(association):
+                return
             association.dul.join()
             # The connection is over; whoever still waits for a request on it waits in vain.
             association.dul.to_user_queue.put(None)  # type: ignore[arg-type] # as at a time-out
@@ -78,6 +93,15 @@ class AssociationThreads(RequestHandler):
             longest_pdu=ae.maximum_pdu_size,
         )
         return association
+
+
+def _is_running(association: Association) -> bool:
+    """Wait until the thread that reads has started; False if the system has no more threads."""
+    ready = association._dul_ready  # noqa: SLF001 - a thread that did not start cannot be joined
+    while not ready.wait(LOOK_S):
+        if not association.is_alive():
+            return False
+    return True
 
 
 class GuardedServer(ThreadedAssociationServer):
@@ -126,11 +150,13 @@ class GuardedServer(ThreadedAssociationServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection; the system will notice if its peer is gone."""
         connection, address = super().get_request()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_QUESTIONS)
+        # One that has gone already may refuse them.
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_QUESTIONS)
         return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as inherited
@@ -148,6 +174,7 @@ class GuardedServer(ThreadedAssociationServer):
         _log.exception("connection_crashed")
 
     def shutdown(self) -> None:
-        """Stop accepting connections."""
+        """Stop accepting connections, and end those that stand."""
         BaseServer.shutdown(self)
         self.server_close()
+        self.bounds.connections.shut_all(ENDING_S)

@@ -21,6 +21,12 @@ ABORT = HEADER.pack(0x07, 0, 4) + bytes([0, 0, 2, 6])
 PIECE = 65536
 
 
+def connection_of(association: Association) -> socket.socket | None:
+    """Return the connection of an association, None if it is over."""
+    transport = association.dul.socket
+    return None if transport is None else transport.socket
+
+
 class GuardedSocket(AssociationSocket):
     """Reads PDUs of which each must be there in time; the library would wait without end.
 
@@ -64,6 +70,8 @@ class GuardedSocket(AssociationSocket):
             self._in_body = False
             return self._read(nr_bytes)
         self._deadline = time.monotonic() + self._timeout_s
+        # The silence ends with the first byte; the library would count on to the last one.
+        self.assoc.dul._idle_timer.restart()  # noqa: SLF001 - there is no other way to it
         header = self._read(nr_bytes)
         if len(header) == HEADER.size:
             self._look_at(header)

@@ -21,6 +21,7 @@ class Connections:
         self._most_let_in = most_let_in
         self._most_waiting = most_waiting
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._let_in: set[socket.socket] = set()
         # In order of coming.
         self._waiting: dict[socket.socket, None] = {}
@@ -47,8 +48,16 @@ class Connections:
             self._let_in.add(connection)
             return True
 
+    def shut_all(self, within_s: float) -> None:
+        """End all connections, and wait until they are over, but no longer than this."""
+        with self._lock:
+            for connection in (*self._waiting, *self._let_in):
+                shut(connection)
+            self._changed.wait_for(lambda: not (self._waiting or self._let_in), within_s)
+
     def go(self, connection: socket.socket) -> None:
         """Note that a connection is over."""
         with self._lock:
             self._waiting.pop(connection, None)
             self._let_in.discard(connection)
+            self._changed.notify_all()

@@ -163,6 +163,14 @@ def _source(stream: BinaryIO, headers_only: bool) -> Iterator[BinaryIO]:
         yield cast("BinaryIO", mapped)
 
 
+def is_whole(path: Path, *, max_bytes: int) -> bool:
+    """Whether a file is an instance that can be read to its end, with all of its pixels."""
+    try:
+        return read_instance(path, max_bytes=max_bytes) is not None
+    except (InputError, OSError):
+        return False
+
+
 def read_dataset(path: Path) -> Dataset:
     """Read one file of which `read_instance` has read the header at least, with its pixels.
 

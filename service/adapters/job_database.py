@@ -14,6 +14,7 @@ from service.adapters.database_engine import make_engine, reading, writing
 from service.adapters.delivery_rows import add_deliveries
 from service.adapters.job_rows import add_job, grouped, job_values, to_job, write_history
 from service.adapters.job_tables import (
+    arrivals,
     canaries,
     deliveries,
     job_arrivals,
@@ -127,7 +128,11 @@ class JobDatabase:
 
     def forget(self, job_id: str) -> None:
         """Delete a job, its transitions, stages and deliveries."""
+        # Whoever records what arrives locks the arrival first and its job's rows then; so do we.
+        study = sa.select(job_arrivals.c.study_instance_uid).where(job_arrivals.c.job_id == job_id)
+        arrival = sa.select(arrivals).where(arrivals.c.study_instance_uid.in_(study))
         with writing(self.engine) as connection:
+            connection.execute(arrival.with_for_update())
             connection.execute(jobs.delete().where(jobs.c.job_id == job_id))
 
     def replace(self, before: Job, after: Job) -> bool:
@@ -202,13 +207,13 @@ class JobDatabase:
             came = connection.execute(
                 sa.select(job_arrivals).where(job_arrivals.c.job_id.in_(wanted))
             ).all()
-        arrivals = {row.job_id: row for row in came}
+        arrival_of = {row.job_id: row for row in came}
         return tuple(
             to_job(
                 row,
                 steps.get(row.job_id, []),
                 runs.get(row.job_id, []),
-                arrivals.get(row.job_id),
+                arrival_of.get(row.job_id),
             )
             for row in rows
         )

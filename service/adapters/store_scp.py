@@ -23,7 +23,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # made by the m
 )
 
 from service.adapters.arriving_messages import Discarded
-from service.adapters.association_server import MOST_WAITING, Bounds, GuardedServer
+from service.adapters.association_server import (
+    MOST_WAITING,
+    NO_ROOM,
+    Bounds,
+    GuardedServer,
+    reject,
+)
+from service.adapters.association_socket import connection_of
 from service.adapters.commitment_scp import CommitmentReporter
 from service.adapters.connections import Connections
 from service.adapters.dimse_status import SUCCESS
@@ -46,8 +53,6 @@ _log = structlog.get_logger(__name__)
 
 # A-ASSOCIATE-RJ (PS3.8 9.3.4): permanent, by the service user, calling AE title not recognized.
 CALLER_UNKNOWN = (0x01, 0x01, 0x03)
-# Transient, by the service provider (presentation), local limit exceeded.
-NO_ROOM = (0x02, 0x03, 0x02)
 # More than there can ever be, so that it is never what decides.
 LIBRARY_LIMIT = 1 << 16
 # An Error Comment is a long string.
@@ -170,9 +175,15 @@ class StoreScp:
             # The library rejects them.
             return
         if source.addresses and caller.address not in {str(each) for each in source.addresses}:
-            _reject(event.assoc, CALLER_UNKNOWN, source.name)
-        elif not self._connections.let_in(_connection(event.assoc)):
-            _reject(event.assoc, NO_ROOM, source.name)
+            self._reject(event.assoc, CALLER_UNKNOWN, source)
+        elif not self._connections.let_in(connection_of(event.assoc)):
+            self._reject(event.assoc, NO_ROOM, source)
+
+    def _reject(
+        self, association: Association, reason: tuple[int, int, int], source: CStoreSource
+    ) -> None:
+        _log.warning("association_rejected", source=source.name)
+        reject(association, reason)
 
     def _store(self, event: evt.Event) -> Dataset:
         source = source_of(self._source(event.assoc))
@@ -203,25 +214,13 @@ def _named(event: evt.Event) -> tuple[str, str]:
     return str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
 
 
-def _connection(association: Association) -> socket.socket | None:
-    """Return the connection of an association, None if it is over."""
-    transport = association.dul.socket
-    return None if transport is None else transport.socket
-
-
-def _reject(association: Association, reason: tuple[int, int, int], source: str) -> None:
-    _log.warning("association_rejected", source=source)
-    association.acse.send_reject(*reason)
-    association.kill()
-
-
 def _expect_at_once(event: evt.Event) -> None:
     """Let the next packet be acknowledged at once, not some 40 ms later.
 
     dcmtk and pynetdicom write a message in pieces and wait, before the second one, until the first
     is acknowledged: a study would take several times as long. The switch holds for one exchange.
     """
-    connection = _connection(event.assoc)
+    connection = connection_of(event.assoc)
     if connection is not None and hasattr(socket, "TCP_QUICKACK"):
         with suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -21,7 +21,7 @@ ALLOWED = frozenset({
     "attempt", "code", "delivery_id", "destination", "destinations", "error", "event",
     "exit_code", "instances", "job_id", "level", "logger", "method", "model", "module", "pid",
     "port", "process", "provider", "raised_at", "reason", "result", "route", "seconds", "source",
-    "stage", "state", "status", "studies", "timestamp",
+    "stage", "state", "status", "timestamp",
 })  # fmt: skip
 # Libraries whose message templates are fixed sentences.
 TRUSTED = ("alembic", "celery", "kombu", "service", "uvicorn")

@@ -1,6 +1,7 @@
 """What arriving studies need from the world, as protocols."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -70,6 +71,18 @@ class ArrivalStore(Protocol):
         """
         ...
 
+    def studies(self) -> tuple[str, ...]:
+        """Return all studies of which anything came."""
+        ...
+
+    def recorded(self, study_instance_uid: str) -> tuple[str, ...]:
+        """Return the SOP Instance UIDs of all that came of a study, whatever it is."""
+        ...
+
+    def standstill(self) -> AbstractContextManager[None]:
+        """Return a context in which nothing is recorded: whoever wants to waits for its end."""
+        ...
+
     def idle_since(self, moment: datetime) -> tuple[str, ...]:
         """Return studies of which nothing is new, nor came after a moment, nor has a job."""
         ...
@@ -127,6 +140,22 @@ class InstanceShelf(Protocol):
 
     def path(self, study_instance_uid: str, sop_instance_uid: str) -> Path:
         """Return where an instance lies."""
+        ...
+
+    def folder(self, study_instance_uid: str) -> Path:
+        """Return where the instances of a study lie."""
+        ...
+
+    def folders(self) -> tuple[Path, ...]:
+        """Return the folders of all studies."""
+        ...
+
+    def old_files(self, folder: Path, older_than_s: float) -> tuple[Path, ...]:
+        """Return the files of a study that were written so long ago."""
+        ...
+
+    def discard(self, files: Iterable[Path]) -> None:
+        """Delete files, and folders in which nothing is left."""
         ...
 
     def gather(self, study_instance_uid: str, sop_instance_uids: Sequence[str]) -> Path:

@@ -11,6 +11,7 @@ from service.application.arrival_ports import ArrivalStore, InstanceShelf
 from service.application.ports import Clock
 from service.domain.arrival import ArrivalLimits, ArrivedInstance, Receipt, Source
 from service.domain.errors import (
+    InputError,
     InstanceMismatchError,
     JobDatabaseError,
     LimitExceededError,
@@ -30,11 +31,14 @@ class InstanceReceiver:
     ----------
     identify : callable
         Reads who the instance in a file is.
+    is_whole : callable
+        Whether a file holds all that its header promises; reads all of it.
     """
 
     store: ArrivalStore
     shelf: InstanceShelf
     identify: Callable[[Path], ArrivedInstance]
+    is_whole: Callable[[Path], bool]
     limits: ArrivalLimits
     clock: Clock
 
@@ -95,11 +99,24 @@ class InstanceReceiver:
         # The study may be forgotten at any moment: its files first, or its rows.
         if not known or not place.exists():
             self._keep(file, instance)
+        elif self._is_better(file, instance, place):
+            self._keep(file, instance)
+            _log.warning("instance_replaced", source=source.name, reason="its file was damaged")
         try:
             return self.store.record(instance, source, self.limits, self.clock(), place.exists)
         except LimitExceededError:
             self.shelf.remove(instance)
             raise
+
+    def _is_better(self, file: Path, instance: ArrivedInstance, place: Path) -> bool:
+        """Whether the file that is kept is damaged, and another copy is not."""
+        try:
+            # The same header and as many bytes: the same file, which is not read as a whole.
+            if self.identify(place) == instance:
+                return False
+        except (InputError, StorageError):
+            return self.is_whole(file)
+        return not self.is_whole(place) and self.is_whole(file)
 
     def _keep(self, file: Path, instance: ArrivedInstance) -> None:
         if self.shelf.free_bytes() < self.limits.reserve_bytes + instance.size:

@@ -4,14 +4,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-import structlog
+from functools import partial
 
 from service.adapters.arrival_database import ArrivalDatabase
 from service.adapters.arrival_files import ArrivalFolders
 from service.adapters.arrived_header import read_identity
 from service.adapters.destination_files import read_secret
 from service.adapters.fetch_dicomweb import DicomwebArchive
+from service.adapters.instance_files import is_whole
 from service.adapters.job_database import JobDatabase
 from service.adapters.result_files import JobFolders
 from service.adapters.source_entries import SourceFile, StowSource, source_of
@@ -21,6 +21,7 @@ from service.application.fetch_study import fetch_study
 from service.application.ports import Clock, JobQueue
 from service.application.receive_instance import InstanceReceiver
 from service.application.start_studies import StudyStarter, forget_old_arrivals
+from service.application.sweep_arrivals import Ages, discard_unrecorded
 from service.bootstrap.local_study import model_name, roles_of_files, upload_limits
 from service.domain.arrival import ArrivalLimits, Source
 from service.domain.errors import (
@@ -32,8 +33,6 @@ from service.domain.errors import (
 from service.domain.job import Job
 from service.domain.override import SiteOverride
 from service.settings import Settings
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,14 @@ class Arrivals:
         limits = ArrivalLimits(
             settings.max_files, settings.max_upload_bytes, settings.arrival_reserve_bytes
         )
-        self.receiver = InstanceReceiver(self.database, self.folders, read_identity, limits, clock)
+        self.receiver = InstanceReceiver(
+            store=self.database,
+            shelf=self.folders,
+            identify=read_identity,
+            is_whole=partial(is_whole, max_bytes=settings.max_file_bytes),
+            limits=limits,
+            clock=clock,
+        )
         self._starter = StudyStarter(
             arrivals=self.database,
             jobs=jobs,
@@ -98,12 +104,16 @@ class Arrivals:
         """Delete what arrived of old studies; see ``forget_old_arrivals``."""
         forget_old_arrivals(self.database, self.folders, self._clock, days)
 
-    def discard_unrecorded(self, older_than_s: float) -> None:
-        """Delete files of studies whose recording failed, or was cut off by a crash."""
-        count = self.folders.bury_unrecorded(self.database.studies, older_than_s)
-        self.folders.discard_buried()
-        if count:
-            _log.warning("unrecorded_arrivals_discarded", studies=count)
+    def sweep(self, unfinished_s: float, unknown_s: float | None) -> None:
+        """Delete what was left half, or never recorded, so long ago.
+
+        Parameters
+        ----------
+        unknown_s : float or None
+            The same where nothing at all of the study is known; None keeps that.
+        """
+        self.folders.sweep(unfinished_s)
+        discard_unrecorded(self.database, self.folders, Ages(unfinished_s, unknown_s))
 
     @contextmanager
     def incoming(self) -> Iterator[IncomingUpload]:

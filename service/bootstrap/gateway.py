@@ -201,12 +201,11 @@ class Gateway:
     def _sweep(self, days: float | None) -> None:
         """Walk through all folders, which is too slow to be done all the time."""
         self.folders.sweep(UNFINISHED_KEPT_S)
-        self.arrivals.folders.sweep(UNFINISHED_KEPT_S)
+        orphans_kept_s = None if days is None else max(UNFINISHED_KEPT_S, days * DAY_S)
+        self.arrivals.sweep(UNFINISHED_KEPT_S, orphans_kept_s)
         discard_stale_results(self.database, self.folders, UNFINISHED_KEPT_S)
-        if days is not None:
-            kept_s = max(UNFINISHED_KEPT_S, days * DAY_S)
-            discard_orphans(self.database, self.folders, kept_s)
-            self.arrivals.discard_unrecorded(kept_s)
+        if orphans_kept_s is not None:
+            discard_orphans(self.database, self.folders, orphans_kept_s)
 
 
 def configured_destinations(settings: Settings) -> tuple[AnyEntry, ...]:

@@ -1,10 +1,11 @@
 """Instances that are not what they are said to be, or whose first copy was no good."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
 from pynetdicom import _config
@@ -15,6 +16,10 @@ from tests.strategies import uid
 
 OK = 0x0000
 MISMATCH = 0xA900
+# The library leaves sockets of connections that broke to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def said_to_be(folder: Path, instance: Dataset, keyword: str, value: str) -> Path:
@@ -30,7 +35,7 @@ def said_to_be(folder: Path, instance: Dataset, keyword: str, value: str) -> Pat
     setattr(meta, keyword, value)
     with path.open("wb") as stream:
         stream.write(bytes(128) + b"DICM")
-        write_file_meta_info(DicomFileLike(stream), meta)
+        write_file_meta_info(stream, meta)  # type: ignore[arg-type] # any stream will do
         stream.write(encoded)
     return path
 
@@ -60,3 +65,44 @@ def test_a_data_set_that_is_not_what_its_command_says_is_refused(
             assert association.send_c_store(second).Status == OK
         assert world.refusals() == {("scanner", "INSTANCE_MISMATCH"): 1}
         assert world.on_disk() == 1
+
+
+def half(instance: Dataset) -> Dataset:
+    """Return an instance of which the pixels end early."""
+    cut = deepcopy(instance)
+    cut.PixelData = bytes(instance.PixelData)[: len(instance.PixelData) // 2]
+    return cut
+
+
+def kept(world: ArrivalWorld, instance: Dataset) -> Dataset:
+    folders = world.service.gateway.arrivals.folders
+    return dcmread(folders.path(instance.StudyInstanceUID, instance.SOPInstanceUID))
+
+
+def test_a_good_copy_takes_the_place_of_a_truncated_one_and_never_the_other_way(
+    tmp_path: Path,
+) -> None:
+    (first, *_) = series("a")
+    with ArrivalWorld(tmp_path) as world:
+        assert world.send([half(first)]) == [OK]
+        assert kept(world, first).PixelData != first.PixelData
+        assert world.send([first]) == [OK]
+        assert kept(world, first).PixelData == first.PixelData
+        assert world.send([half(first)]) == [OK]
+        assert kept(world, first).PixelData == first.PixelData
+        assert world.on_disk() == 1
+        (job,) = world.after(30)
+        assert job.arrival is not None
+        assert (job.arrival.instances, job.arrival.duplicates) == (1, 2)
+
+
+def test_a_good_copy_takes_the_place_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (first, *_) = series("a")
+    with ArrivalWorld(tmp_path) as world:
+        world.send([first])
+        place = world.service.gateway.arrivals.folders.path(
+            str(first.StudyInstanceUID), str(first.SOPInstanceUID)
+        )
+        place.write_bytes(bytes(place.stat().st_size))
+        assert world.send([first]) == [OK]
+        assert kept(world, first).PixelData == first.PixelData

@@ -1,11 +1,13 @@
 """Arrivals on SQLite and on a real PostgreSQL: counts, rounds and races."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from service.adapters.arrival_database import ArrivalDatabase
 from service.adapters.job_database import JobDatabase
@@ -238,3 +240,57 @@ def test_sums_are_by_source(arrivals: ArrivalDatabase) -> None:
     assert sums.instances == {("scanner", "new"): 1, ("scanner", "duplicate"): 1}
     assert sums.refusals == {("scanner", "OWN_OUTPUT"): 2, ("web", "STORAGE_FAILED"): 1}
     assert sums.collecting == {"scanner": 1}
+
+
+def renew_foreign_key(database: JobDatabase) -> None:
+    """Make that of arrivals anew, as a restored backup may: PostgreSQL sees to it last then."""
+    if database.engine.dialect.name != "postgresql":
+        return
+    (key,) = sa.inspect(database.engine).get_foreign_keys("arrivals")
+    added = "FOREIGN KEY (job_id) REFERENCES jobs (job_id) ON DELETE SET NULL"
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE arrivals DROP CONSTRAINT {key['name']}")
+        connection.exec_driver_sql(f"ALTER TABLE arrivals ADD CONSTRAINT {key['name']} {added}")
+
+
+def test_an_instance_that_comes_while_its_job_is_deleted_is_recorded(
+    database: JobDatabase, arrivals: ArrivalDatabase
+) -> None:
+    renew_foreign_key(database)
+    arrivals.record(instance(1), SCANNER, LIMITS, NOON)
+    start = whole(found(arrivals))
+    assert arrivals.end_round(start, job(start, "a"))
+    deletion = threading.Thread(target=database.forget, args=("a" * 32,))
+
+    def while_it_is_locked() -> bool:
+        deletion.start()
+        # By now it has gone as far as it can.
+        time.sleep(0.5)
+        return True
+
+    came = arrivals.record(instance(2), SCANNER, LIMITS, NOON, while_it_is_locked)
+    deletion.join()
+    assert came is Receipt.LATE
+    assert database.recent(10) == ()
+    assert (found(arrivals).job_id, found(arrivals).new) == (None, 1)
+
+
+def test_nothing_is_recorded_at_a_standstill_and_reading_goes_on(
+    arrivals: ArrivalDatabase,
+) -> None:
+    arrivals.record(instance(1), SCANNER, LIMITS, NOON)
+    others = [instance(2), instance(3, study_instance_uid="9")]
+    threads = [
+        threading.Thread(target=arrivals.record, args=(each, SCANNER, LIMITS, NOON))
+        for each in others
+    ]
+    with arrivals.standstill():
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert arrivals.studies() == (STUDY,)
+        assert arrivals.recorded(STUDY) == ("1.2.3.1.1",)
+    for thread in threads:
+        thread.join()
+    assert sorted(arrivals.studies()) == [STUDY, "9"]
+    assert set(arrivals.recorded(STUDY)) == {"1.2.3.1.1", "1.2.3.1.2"}

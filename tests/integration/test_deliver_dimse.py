@@ -4,6 +4,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from service.adapters.commitment_listener import MOST_REPORTS
 from service.adapters.destination_entries import AnyEntry
 from service.adapters.senders import open_channel
 from service.domain.destination import ObjectKind
@@ -229,6 +231,21 @@ def test_whoever_stops_on_the_port_for_reports_holds_up_nobody(tmp_path: Path) -
             assert deliverer.deliver_due() == 1
             stranger.settimeout(10)
             assert stranger.recv(100) == b""
+        world.close()
+    assert world.only().state == "DELIVERED"
+
+
+def test_strangers_on_the_port_for_reports_take_nothing_from_the_receiver(tmp_path: Path) -> None:
+    listener = free_port()
+    peer = StoragePeer(commits="other", reports_to=listener)
+    with peer.listening() as port, ExitStack() as stack:
+        confirm = {"confirm": "storage-commitment", "commitment_port": listener}
+        world = DeliveryWorld(tmp_path, pacs(port, timeout_seconds=20, **confirm))
+        world.finish()
+        deliverer = world.deliverer()
+        for _ in range(2 * MOST_REPORTS):
+            stack.enter_context(socket.create_connection(("127.0.0.1", listener)))
+        assert deliverer.deliver_due() == 1
         world.close()
     assert world.only().state == "DELIVERED"
 

@@ -13,9 +13,14 @@ from pathlib import Path
 
 import pytest
 from pynetdicom import AE
-from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.dimse_primitives import C_STORE, N_ACTION
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    Verification,
+)
 
+from service.adapters.arriving_messages import LONGEST_IN_MEMORY
 from service.adapters.association_server import MOST_WAITING
 from tests.arrival import ArrivalWorld, associated, series
 from tests.processes import wait_until
@@ -115,22 +120,24 @@ def test_a_sender_that_stops_inside_a_pdu_gives_its_association_back(tmp_path: P
 
 
 def test_a_slow_sender_may_pause_between_pdus_and_inside_one(tmp_path: Path) -> None:
-    with ArrivalWorld(tmp_path, listener={"timeout_seconds": 3}) as world:
-        instances = series("a")
-        with associated(world.port, instances) as association:
+    with ArrivalWorld(tmp_path, listener={"timeout_seconds": 5}) as world:
+        (first, second, *_) = series("a")
+        with associated(world.port, [first]) as association:
+            assert association.send_c_store(first).Status == 0x0000
             raw = association.dul.socket
             assert raw is not None
             send = raw.send
 
             def slowly(data: bytes) -> None:
                 for part in (data[:3], data[3:9], data[9:]):
+                    time.sleep(1)
                     send(part)
-                    time.sleep(0.3)
 
             raw.send = slowly  # type: ignore[method-assign, assignment]
-            for each in instances[:2]:
-                assert association.send_c_store(each).Status == 0x0000
-                time.sleep(2)
+            # Together longer than either may be.
+            time.sleep(3)
+            assert association.send_c_store(second).Status == 0x0000
+            raw.send = send  # type: ignore[method-assign]
 
 
 def test_a_handshake_that_stops_holds_up_no_sender_and_is_cut_off(tmp_path: Path) -> None:
@@ -270,10 +277,52 @@ def test_a_sender_that_breaks_off_inside_an_object_leaves_nothing(tmp_path: Path
                 sent.append(data)
                 if len(sent) < 10:
                     send(data)
-                else:
+                elif len(sent) == 10:
                     raw.shutdown(socket.SHUT_RDWR)
 
             guard.send = some  # type: ignore[method-assign, assignment]
             assert "Status" not in association.send_c_store(first)
         assert len(sent) >= 10
         wait_until(lambda: left(world) == [], 10, "nothing half is left")
+
+
+def test_a_listener_that_ends_aborts_those_who_are_sending(tmp_path: Path) -> None:
+    first, second, *_ = series("a")
+    with ArrivalWorld(tmp_path) as world:
+        with associated(world.port, [first]) as association:
+            assert association.send_c_store(first).Status == 0x0000
+            world.restart()
+            wait_until(lambda: not association.is_established, 10, "it is aborted")
+        # Nothing was refused on the way, and whoever sends again is served.
+        assert world.refusals() == {}
+        assert set(world.send([first, second])) == {0x0000}
+        assert world.on_disk() == 2
+
+
+def test_only_images_may_be_as_large_as_an_image(tmp_path: Path) -> None:
+    request = N_ACTION()
+    request.MessageID = request.ActionTypeID = 1
+    request.RequestedSOPClassUID = StorageCommitmentPushModel
+    request.RequestedSOPInstanceUID = "1.2.840.10008.1.20.1.1"
+    request.ActionInformation = BytesIO(bytes(LONGEST_IN_MEMORY + 1))
+    with ArrivalWorld(tmp_path) as world:
+        ae = AE("MR1")
+        ae.add_requested_context(StorageCommitmentPushModel)
+        association = ae.associate("127.0.0.1", world.port, ae_title="THROMBOLENS")
+        association.dimse.send_msg(request, 1)
+        wait_until(lambda: association.is_aborted, 20, "it is aborted")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_connection_without_threads_takes_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: DULServiceProvider) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with ArrivalWorld(tmp_path) as world:
+        with monkeypatch.context() as patch:
+            patch.setattr(DULServiceProvider, "start", start)
+            with connections(world.port, 1, b"") as made:
+                assert is_closed(made[0])
+        assert set(world.send(series("a"))) == {0x0000}

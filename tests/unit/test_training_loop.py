@@ -269,11 +269,11 @@ def test_coarse_levels_are_compared_with_the_pooled_target() -> None:
 
 
 def test_config_file_is_read_and_unknown_keys_are_refused(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "training/configs/first.toml").read_text()
-    config = TrainConfig.read(Path(__file__).parents[2] / "training/configs/first.toml")
+    text = (Path(__file__).parents[2] / "training/configs/release.toml").read_text()
+    config = TrainConfig.read(Path(__file__).parents[2] / "training/configs/release.toml")
     assert isinstance(config.network, NetworkConfig)
     assert config.network.cell == "logic"
-    assert set(config.expected) == {"detection", "dice", "cost"}
+    assert set(config.expected) == {"dice", "cost"}
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("learningrate = 1.0\n" + text)
     with pytest.raises(ConfigError, match=r"wrong.toml: learningrate: Unexpected"):

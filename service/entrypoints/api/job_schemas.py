@@ -15,7 +15,7 @@ MOMENT = "2026-11-22T18:00:00Z"
 JOB_EXAMPLE: dict[str, Any] = {
     "job_id": JOB_ID,
     "state": "RUNNING",
-    "model": "upattllstm-thrombus:0.1.0",
+    "model": "upattllstm-thrombus:1.0.0",
     "stage": "INFER",
     "progress": 0.5,
     "attempts": 1,

@@ -88,7 +88,7 @@ class ModelList(BaseModel):
                     "models": [
                         {
                             "name": "upattllstm-thrombus",
-                            "version": "0.1.0",
+                            "version": "1.0.0",
                             "sha256": "0" * 64,
                             "roles": ["SUSC", "PHASE", "DWI", "ADC", "FLAIR", "TOF"],
                             "threshold": 0.5,
