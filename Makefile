@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-integration check docs-schema constraints clean
+.PHONY: help demo test test-integration check docs-schema constraints clean secrets images images-check
 
 help:
 	@echo "make demo     install, start the service, analyse the simulated demo study"
 	@echo "make test     install everything and run the whole test suite"
 	@echo "make test-integration  the part of it that talks to programs of others"
 	@echo "make check    lint, types, import contracts"
+	@echo "make secrets  the passwords of docker-compose.yml, as files under docker/secrets"
+	@echo "make images-check  build the images and try them, without a Docker engine"
 	@echo "make clean    remove the environment and what the targets made"
 
 $(VENV)/.created:
@@ -51,6 +53,17 @@ check: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+secrets:
+	@docker/make_secrets.sh
+
+# With buildah; IMAGES may also name worker-gpu and trainer.
+IMAGES := gateway worker-cpu
+images:
+	docker/build_images.sh $(IMAGES)
+
+images-check: $(VENV)/.development
+	docker/check/run.sh $(BIN)/python $(IMAGES)
 
 # Write down what is installed now, after a deliberate upgrade.
 constraints: $(VENV)/.development
