@@ -14,6 +14,9 @@ EXAMPLE = ROOT / ".env.example"
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\})")
 
 
+_TRUTH = {"true": True, "false": False}
+
+
 @dataclass(frozen=True)
 class Service:
     """One service.
@@ -42,10 +45,14 @@ def example_settings() -> dict[str, str]:
 
 def read_composition(settings: dict[str, str]) -> dict[str, Service]:
     """Return all services by name, with the settings put in."""
-    whole = yaml.safe_load(FILE.read_text())
-    return {
-        name: _service(name, _filled(told, settings)) for name, told in whole["services"].items()
-    }
+    whole = filled_file(settings)
+    return {name: _service(name, told) for name, told in whole["services"].items()}
+
+
+def filled_file(settings: dict[str, str]) -> dict[str, Any]:
+    """Return the whole file with the settings put in."""
+    filled: dict[str, Any] = _filled(yaml.safe_load(FILE.read_text()), settings)
+    return filled
 
 
 def _service(name: str, told: dict[str, Any]) -> Service:
@@ -66,7 +73,11 @@ def _filled(told: Any, settings: dict[str, str]) -> Any:  # noqa: ANN401 - any Y
         return {key: _filled(value, settings) for key, value in told.items()}
     if isinstance(told, list):
         return [_filled(value, settings) for value in told]
-    return fill(told, settings) if isinstance(told, str) else told
+    if not isinstance(told, str):
+        return told
+    text = fill(told, settings)
+    # What is a truth value after it was put in, Compose takes for one.
+    return text if text == told else _TRUTH.get(text, text)
 
 
 def fill(text: str, settings: dict[str, str]) -> str:
