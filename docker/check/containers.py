@@ -4,6 +4,7 @@ They share this machine's network, so that ports are chosen; the root file syste
 so what a process wrote there is told afterwards.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from docker.check.composition import Service
 
@@ -89,13 +90,15 @@ class Container:
         return self.run(command).returncode == 0
 
     def _image_health(self) -> tuple[str, ...]:
-        template = '{{join .Docker.config.Healthcheck.Test " "}}'
-        words = buildah("inspect", "--format", template, self.name).split()
-        return tuple(words[1:])
+        return tuple(self._configuration()["Healthcheck"]["Test"][1:])
 
-    def labels(self) -> str:
+    def labels(self) -> dict[str, str]:
         """Return the labels of the image."""
-        return buildah("inspect", "--format", "{{.Docker.config.Labels}}", self.name)
+        return dict(self._configuration()["Labels"])
+
+    def _configuration(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(buildah("inspect", self.name))["Docker"]["config"]
+        return told
 
     def written(self) -> list[str]:
         """Return files of the root file system that were changed since the start."""
