@@ -41,6 +41,5 @@ keep broker_url <<<"redis://:$(password redis_password)@$redis/0"
 keep redis_conf <<END
 requirepass $(password redis_password)
 appendonly yes
-dir /data
 END
 keep orthanc_users <<<"{\"RegisteredUsers\": {\"thrombolens\": \"$(password orthanc_password)\"}}"

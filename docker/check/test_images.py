@@ -5,6 +5,7 @@ Run by ``make images-check``. Redis, PostgreSQL and Orthanc are those of this ma
 
 import json
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -66,6 +67,7 @@ def test_a_pacs_sends_and_the_archive_gets_results(tmp_path: Path) -> None:
 @contextmanager
 def prepared_site(folder: Path) -> Iterator[Site]:
     """Make secrets and configuration with ports of their own, and start the servers."""
+    needed("pg_dump")  # whose package brings the server
     # A short path that others than root may enter: sockets and containers of other users.
     with tempfile.TemporaryDirectory(prefix="images-", dir="/var/tmp") as place:
         home = Path(place)
@@ -119,14 +121,22 @@ def redis_of_the_composition(home: Path, port: int) -> Iterator[None]:
     (home / "redis").mkdir()
     command = [
         str(needed("redis-server")), str(home / "secrets/redis_conf"),
-        "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home / "redis"),
+        "--port", str(port), "--bind", "127.0.0.1",
     ]  # fmt: skip
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    with (home / "redis.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=home / "redis", stdout=log, stderr=log)
     try:
+        wait_until(lambda: listens(port) or server.poll() is not None, START_S, "Redis listens")
+        assert server.poll() is None, (home / "redis.log").read_text()
         yield
     finally:
         server.terminate()
         server.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

@@ -58,7 +58,8 @@ def run_jobs(settings: Settings, analyse: StudyAnalysis, probe: Callable[[], str
         gateway.recover()
         if watch.is_deaf():
             _abandon()
-        beat(settings.heartbeat_file)
+        if gateway.queue.broker_answers():
+            beat(settings.heartbeat_file)
 
     with RecoveryLoop(look_after, settings.recovery_interval_seconds):
         _log.info("worker_started", pid=os.getpid())
