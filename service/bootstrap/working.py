@@ -58,7 +58,7 @@ def run_jobs(settings: Settings, analyse: StudyAnalysis, probe: Callable[[], str
         gateway.recover()
         if watch.is_deaf():
             _abandon()
-        if gateway.queue.broker_answers():
+        if watch.can_hear:
             beat(settings.heartbeat_file)
 
     with RecoveryLoop(look_after, settings.recovery_interval_seconds):
