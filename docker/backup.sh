@@ -31,7 +31,7 @@ excluded=(--exclude=./broker --exclude='./*/.incoming*')
 if [ -n "${DATA_DIR:-}" ]; then
     archive tar -C "$DATA_DIR" "${excluded[@]}" --warning=no-file-changed -czf "$target.part/data.tar.gz" .
 else
-    archive compose exec -T --user root api tar -C /data "${excluded[@]}" -cz . >"$target.part/data.tar.gz"
+    archive compose exec -T api tar -C /data "${excluded[@]}" -cz . >"$target.part/data.tar.gz"
 fi
 
 (cd "$target.part" && sha256sum database.dump data.tar.gz >SHA256SUMS)

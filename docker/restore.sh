@@ -10,8 +10,8 @@ set -euo pipefail
 
 source=${1:?usage: restore.sh FOLDER}
 compose() { docker compose --project-directory "$(dirname "$0")/.." "$@"; }
-# Runs in a container of its own, with the data volume.
-in_data() { compose run --rm -T --no-deps --user root --cap-add CHOWN --cap-add DAC_OVERRIDE api "$@"; }
+# Runs in a container of its own, with the data volume, as the user to whom all files belong.
+in_data() { compose run --rm -T --no-deps api "$@"; }
 
 query() {
     if [ -n "${PGDUMP_URL:-}" ]; then
@@ -39,6 +39,6 @@ fi
 if [ -n "${DATA_DIR:-}" ]; then
     tar -C "$DATA_DIR" -xzpf "$source/data.tar.gz"
 else
-    in_data tar -C /data -xzp --same-owner <"$source/data.tar.gz"
+    in_data tar -C /data -xzp <"$source/data.tar.gz"
 fi
 echo "restored from $source, schema $(query 'SELECT version_num FROM alembic_version')"
