@@ -25,7 +25,6 @@ ENV PATH=/opt/thrombolens/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     THROMBOLENS_DATA_DIR=/data \
     THROMBOLENS_HOST=0.0.0.0
-VOLUME /data
 EXPOSE 8000 11112
 STOPSIGNAL SIGTERM
 # Of the API; listener and deliverer have checks of their own in docker-compose.yml.

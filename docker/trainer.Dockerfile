@@ -22,6 +22,5 @@ ENV PATH=/opt/thrombolens/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp
-VOLUME /data
 # A command that ends by itself has no health.
 CMD ["thrombolens", "simulate", "--help"]

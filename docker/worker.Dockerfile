@@ -30,7 +30,6 @@ ENV PATH=/opt/thrombolens/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     THROMBOLENS_DATA_DIR=/data \
     THROMBOLENS_HEARTBEAT_FILE=/tmp/heartbeat
-VOLUME /data
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=15s --start-period=120s --retries=3 \
     CMD ["python", "-m", "service.entrypoints.health", "heartbeat"]

@@ -236,10 +236,22 @@ def send_demo_study(site: Site) -> None:
 def wait_for_results(site: Site) -> None:
     """Wait until the archive holds segmentation and report; look at the metrics."""
     begun = time.monotonic()
-    wait_until(lambda: archived(site) >= {"SEG", "SR"}, RESULT_S, "SEG and SR are archived")
+    wait_until(
+        lambda: archived(site) >= {"SEG", "SR"} or has_failed(site),
+        RESULT_S,
+        "SEG and SR are archived",
+    )
+    assert not has_failed(site), (site.logs / "worker.log").read_text()[-4000:]
     tell(f"SEG and SR in Orthanc {time.monotonic() - begun:.1f} s after the last instance was sent")
-    metrics = httpx.get(f"http://127.0.0.1:{site.api_port}/metrics").text
-    assert 'thrombolens_jobs{state="SUCCEEDED"} 1.0' in metrics
+    assert 'thrombolens_jobs{state="SUCCEEDED"} 1.0' in metrics(site)
+
+
+def has_failed(site: Site) -> bool:
+    return 'thrombolens_jobs{state="FAILED"} 0.0' not in metrics(site)
+
+
+def metrics(site: Site) -> str:
+    return httpx.get(f"http://127.0.0.1:{site.api_port}/metrics").text
 
 
 def archived(site: Site) -> set[str]:
