@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-integration check docs constraints clean
+.PHONY: help demo test test-integration check docs constraints clean secrets images images-check
 
 help:
 	@echo "make demo     install, start the service, analyse the simulated demo study"
@@ -12,6 +12,8 @@ help:
 	@echo "make test-integration  the part of it that talks to programs of others"
 	@echo "make check    lint, types, import contracts"
 	@echo "make docs     build the documentation in site/; a warning is an error"
+	@echo "make secrets  the passwords of docker-compose.yml, as files under docker/secrets"
+	@echo "make images-check  build the images and try them, without a Docker engine"
 	@echo "make clean    remove the environment and what the targets made"
 
 $(VENV)/.created:
@@ -60,6 +62,17 @@ check: $(VENV)/.development
 
 docs: $(VENV)/.documentation
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
+secrets:
+	@docker/make_secrets.sh
+
+# With buildah; IMAGES may also name worker-gpu and trainer.
+IMAGES := gateway worker-cpu
+images:
+	docker/build_images.sh $(IMAGES)
+
+images-check: $(VENV)/.development
+	docker/check/run.sh $(BIN)/python $(IMAGES)
 
 # Write down what is installed now, after a deliberate upgrade.
 constraints: $(VENV)/.development

@@ -1,24 +1,55 @@
 """Everything an operator can set; the only reader of the environment.
 
-Each setting is an environment variable: its name here in upper case after ``THROMBOLENS_``.
+Each setting is an environment variable: its name here in upper case after ``THROMBOLENS_``. Those
+that may hold passwords can be in a file instead, named by the variable with ``_FILE`` at its end.
 """
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.domain.errors import ConfigurationError
 from service.domain.report import ReportTitle
 from service.domain.segmentation_form import SegmentationForm
 
 PREFIX = "THROMBOLENS_"
+FILE_SUFFIX = "_FILE"
 MIB = 1024 * 1024
 
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Reads settings that may hold passwords from files that the environment names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the content of the file of a setting, or None if no file is named."""
+        variable = PREFIX + field_name.upper()
+        place = os.environ.get(variable + FILE_SUFFIX)
+        if place is None or SecretStr not in get_args(field.annotation):
+            return None, field_name, False
+        if variable in os.environ:
+            raise ConfigurationError(f"{variable} and {variable}{FILE_SUFFIX} are both set")
+        try:
+            content = Path(place).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigurationError(
+                f"{variable}{FILE_SUFFIX}: {place} cannot be read: {type(exc).__name__}"
+            ) from exc
+        if not content:
+            raise ConfigurationError(f"{variable}{FILE_SUFFIX}: {place} is empty")
+        return content, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return all settings that are in files."""
+        fields = self.settings_cls.model_fields.items()
+        found = {name: self.get_field_value(field, name)[0] for name, field in fields}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -181,6 +212,11 @@ class Settings(BaseSettings):
     event_interval_seconds: Seconds = Field(
         0.3, description="How often a job's event stream looks for news."
     )
+    heartbeat_file: Path | None = Field(
+        None,
+        description="File that a worker or deliverer touches as long as it is well, for a health "
+        "check: `python -m service.entrypoints.health heartbeat`.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log record written."
     )
@@ -192,13 +228,26 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - of the library's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, the environment, and files of secrets; nothing else."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
+    @classmethod
     def load(cls) -> Self:
         """Read the environment.
 
         Raises
         ------
         ConfigurationError
-            If a value is not allowed; the message names each variable, never its value.
+            If a value is not allowed, or a file of a secret cannot be read; the message names each
+            variable, never its value.
         """
         try:
             return cls()

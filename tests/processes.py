@@ -84,9 +84,15 @@ def postgres_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def system_postgres() -> Iterator[str]:
-    """Run the PostgreSQL server of the system's packages, which refuses to run as root."""
-    programs = require("initdb").parent
+def system_postgres(programs: Path | None = None) -> Iterator[str]:
+    """Run the PostgreSQL server of the system's packages, which refuses to run as root.
+
+    Parameters
+    ----------
+    programs : Path, optional
+        Folder of its programs, where their version matters.
+    """
+    programs = programs or require("initdb").parent
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="postgres-") as home:
         prefix = []

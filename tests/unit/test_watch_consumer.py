@@ -90,3 +90,18 @@ def test_the_broker_is_asked(tmp_path: Path, url: str | None, answers: bool) -> 
     app = make_celery(url, broker_dir=tmp_path, polling_seconds=0.2, visibility_seconds=60)
     assert CeleryQueue(app).broker_answers() is answers
     app.close()
+
+
+def test_a_worker_without_a_broker_cannot_hear(database: JobDatabase, clock: FakeClock) -> None:
+    watching = watch(database, clock, broker=False)
+    assert not watching.is_deaf()
+    assert not watching.can_hear
+    with watching.busy():
+        assert watching.can_hear
+
+
+def test_a_worker_with_a_broker_can_hear(database: JobDatabase, clock: FakeClock) -> None:
+    watching = watch(database, clock)
+    assert not watching.can_hear, "nobody asked yet"
+    assert not watching.is_deaf()
+    assert watching.can_hear

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from service.entrypoints.api.health_schemas import LiveView, ReadyView
-from service.entrypoints.api.metrics import CONTENT_TYPE, exposition
+from service.entrypoints.api.metrics import CONTENT_TYPE, exposition, measure
 from service.entrypoints.api.problems import documented
 from service.entrypoints.api.study_routes import GatewayOf
 
@@ -51,11 +51,4 @@ def ready(gateway: GatewayOf) -> ReadyView:
 )
 def metrics(gateway: GatewayOf) -> Response:
     """Count jobs by state, age of the oldest waiting one, stages' seconds, failures, requests."""
-    return Response(
-        exposition(
-            gateway.database.statistics(),
-            gateway.deliveries.statistics(),
-            gateway.arrivals.database.statistics(),
-        ),
-        media_type=CONTENT_TYPE,
-    )
+    return Response(exposition(measure(gateway)), media_type=CONTENT_TYPE)

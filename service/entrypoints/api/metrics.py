@@ -1,7 +1,8 @@
 """Metrics for Prometheus: sums over the database, and the requests of this process."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import (
@@ -15,9 +16,19 @@ from prometheus_client.registry import Collector
 from service.adapters.arrival_statistics import ArrivalStatistics
 from service.adapters.delivery_database import DeliveryStatistics
 from service.adapters.job_database import JobStatistics
+from service.adapters.phase_times import (
+    Phase,
+    Sighting,
+    failed_inferences,
+    phase_seconds,
+    providers_seen,
+)
+from service.bootstrap.gateway import Gateway
 from service.entrypoints.api.arrival_metrics import ArrivalCollector
+from service.entrypoints.api.phase_metrics import PhaseCollector, ProviderCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PHASES_OF = timedelta(days=1)
 
 _process = CollectorRegistry()
 request_seconds = Histogram(
@@ -107,13 +118,48 @@ class DeliveryCollector(Collector):
         yield oldest
 
 
-def exposition(
-    statistics: JobStatistics, deliveries: DeliveryStatistics, arrivals: ArrivalStatistics
-) -> bytes:
-    """Return all metrics in the text format of Prometheus."""
+@dataclass(frozen=True)
+class Measured:
+    """What the database knows, at one moment (UTC)."""
+
+    now: datetime
+    jobs: JobStatistics
+    deliveries: DeliveryStatistics
+    arrivals: ArrivalStatistics
+    phases: Mapping[Phase, Sequence[float]]
+    providers: Sequence[Sighting]
+    failed_inferences: Mapping[str, int]
+
+
+def measure(gateway: Gateway) -> Measured:
+    """Ask the database for everything that is measured.
+
+    Raises
+    ------
+    JobDatabaseError
+        If it cannot be reached.
+    """
     now = datetime.now(UTC)
+    engine = gateway.database.engine
+    return Measured(
+        now=now,
+        jobs=gateway.database.statistics(),
+        deliveries=gateway.deliveries.statistics(),
+        arrivals=gateway.arrivals.database.statistics(),
+        phases=phase_seconds(engine, now - PHASES_OF),
+        providers=providers_seen(engine),
+        failed_inferences=failed_inferences(engine),
+    )
+
+
+def exposition(measured: Measured) -> bytes:
+    """Return all metrics in the text format of Prometheus."""
     registry = CollectorRegistry()
-    registry.register(JobCollector(statistics, now))
-    registry.register(DeliveryCollector(deliveries, now))
-    registry.register(ArrivalCollector(arrivals))
+    registry.register(JobCollector(measured.jobs, measured.now))
+    registry.register(DeliveryCollector(measured.deliveries, measured.now))
+    registry.register(ArrivalCollector(measured.arrivals))
+    registry.register(PhaseCollector(measured.phases))
+    registry.register(
+        ProviderCollector(measured.providers, measured.failed_inferences, measured.now)
+    )
     return generate_latest(registry) + generate_latest(_process)

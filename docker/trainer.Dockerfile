@@ -1,0 +1,26 @@
+# Simulation, training, export and evaluation: torch, and all of the service. Not for a clinic.
+ARG PYTHON_IMAGE=docker.io/library/python:3.11.11-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+COPY docker/install.sh /build/install.sh
+COPY . /build/source
+RUN /build/install.sh /build/source "cpu,training"
+
+FROM ${PYTHON_IMAGE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Thrombolens trainer" \
+      org.opencontainers.image.description="Simulates patients and trains networks on them. Research software, not a medical device." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /opt/thrombolens /opt/thrombolens
+RUN install -d -o 10001 -g 10001 -m 0750 /data
+USER 10001:10001
+WORKDIR /data
+ENV PATH=/opt/thrombolens/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp
+# A command that ends by itself has no health.
+CMD ["thrombolens", "simulate", "--help"]
