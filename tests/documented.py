@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCS = ROOT / "docs"
+PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>\S[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -33,8 +33,8 @@ class Block:
 
 
 def blocks_of(page: str) -> list[Block]:
-    """Return the blocks of a page of docs/ in order."""
-    content = (DOCS / page).read_text(encoding="utf-8")
+    """Return the blocks of a page, named from the root, in order."""
+    content = (ROOT / page).read_text(encoding="utf-8")
     return [
         Block(
             page,

