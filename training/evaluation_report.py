@@ -35,6 +35,7 @@ GROUPS = {
     "occlusion": "occluded artery",
     "clot_size": "clot size",
     "missing": "number of missing sequences",
+    "sequences": "sequences",
 }
 CONDITIONS = {
     "all": "All sequences of each case.",

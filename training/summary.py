@@ -144,6 +144,7 @@ GROUPINGS: dict[str, Callable[[CaseResult], GroupKey]] = {
     "occlusion": lambda result: (result.occlusion == NO_CLOT, result.occlusion),
     "clot_size": _size,
     "missing": lambda result: (result.missing, str(result.missing)),
+    "sequences": lambda result: (result.missing, result.sequences),
 }
 
 

@@ -23,6 +23,8 @@ from training.metrics import SIMULATED
 # What model.json, and so every report, tells about a combination of sequences.
 TOLD = ("detection_rate", "dice_all", "false_positives_per_case")
 COUNTED = ("cases_with_clot", "cases_without_clot")
+# Fewer cases with a clot say too little about a combination that came by chance.
+LEAST_CASES = 10
 # Combinations that the card shows; evaluation.md has all.
 SHOWN = {
     "all": frozenset(Role),
@@ -124,12 +126,24 @@ def _check_same_model(spec: ModelSpec, measured: Mapping[str, Any], file: Path) 
             )
 
 
-def performance(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what model.json says was measured, with every combination of sequences."""
+def performance(
+    measured: Mapping[str, Any], natural: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what model.json says was measured, with combinations of sequences.
+
+    These are all that were measured on the same cases, or else those that enough cases have where
+    archives lack some.
+    """
     target, lumen = measured["labels"]["target"], measured["labels"]["lumen"]
     rows = {} if measured["subsets"] is None else dict(measured["subsets"]["rows"])
+    if not rows and natural is not None:
+        rows = {
+            name: row
+            for name, row in natural["breakdown"]["sequences"].items()
+            if row["cases_with_clot"] >= LEAST_CASES
+        }
     complete = measured["breakdown"]["missing"].get("0")
-    if complete is not None:
+    if complete is not None and (measured["subsets"] is not None or not rows):
         # More cases than those of the combinations.
         rows[combination(Role)] = complete
     return {
@@ -207,7 +221,7 @@ def main(
         natural = read_evaluation(file, spec) if file.exists() else None
     except EvaluationError as exc:
         raise typer.BadParameter(str(exc)) from exc
-    write_spec(replace(spec, expected_performance=performance(measured)), model)
+    write_spec(replace(spec, expected_performance=performance(measured, natural)), model)
     card = render(spec, measured, architecture, limit or (), natural)
     (model / "MODEL_CARD.md").write_text(card)
     typer.echo(f"{model / 'MODEL_CARD.md'} written")

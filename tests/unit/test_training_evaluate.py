@@ -33,7 +33,7 @@ from training.evaluate import (
 )
 from training.metrics import CaseResult, Subject, measure
 from training.summary import breakdown, summarise
-from training.write_card import performance, read_evaluation, render
+from training.write_card import LEAST_CASES, performance, read_evaluation, render
 
 SMALL: Box = (slice(3, 5), slice(10, 12), slice(20, 22))
 
@@ -116,6 +116,7 @@ def test_breakdown_by_site_artery_size_and_missing_sequences() -> None:
         # The lumen of CLOT has 16 voxels of 1.62 mm3, that of SMALL four.
         "clot_size": ["under 30 mm3", "no clot"],
         "missing": ["0", "3"],
+        "sequences": ["ADC+DWI+FLAIR+PHASE+SUSC+TOF", "DWI+PHASE+SUSC"],
     }
     assert groups["site"]["B"]["cases_with_clot"] == 1
     assert groups["occlusion"]["no clot"]["false_alarm_rate_without_clot"] == 1.0
@@ -231,7 +232,7 @@ def test_every_table_and_plot_of_the_report_says_simulated(
     text = write(document(results, subsets, SPEC, "all"), tmp_path).read_text()
     rows = text.splitlines()
     headers = [above for above, rule in pairwise(rows) if rule[:4] == "|---"]
-    assert len(headers) == 12
+    assert len(headers) == 13
     assert all("simulated" in header for header in headers)
     assert "| target | 2 | 1 | 1 [1, 1] |" in text
     assert "| DWI+PHASE (PHASE without SUSC) | 1 | 0 |" in text
@@ -299,6 +300,28 @@ def test_without_combinations_only_complete_cases_are_told(results: list[CaseRes
     told = performance(document(results, None, SPEC, "all"))
     assert list(told["subsets"]) == ["ADC+DWI+FLAIR+PHASE+SUSC+TOF"]
     assert performance(document(results[1:2], None, SPEC, "all"))["subsets"] == {}
+
+
+def test_combinations_are_told_that_enough_cases_have_where_archives_lack_some(
+    results: list[CaseResult],
+) -> None:
+    with_clot = next(result for result in results if result.target.with_clot)
+    often = [
+        replace(with_clot, seed=seed, sequences="DWI+SUSC", missing=4)
+        for seed in range(LEAST_CASES)
+    ]
+    seldom = [
+        replace(with_clot, seed=seed, sequences="FLAIR", missing=5)
+        for seed in range(LEAST_CASES - 1)
+    ]
+    natural = document([*often, *seldom], None, SPEC, "natural")
+    told = performance(document(results, None, SPEC, "all"), natural)
+    assert list(told["subsets"]) == ["DWI+SUSC"]
+    assert told["subsets"]["DWI+SUSC"]["cases_with_clot"] == LEAST_CASES
+    # What was measured on the same cases says more.
+    subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
+    told = performance(document(results, subsets, SPEC, "all"), natural)
+    assert told["subsets"]["DWI+SUSC"]["cases_with_clot"] == 2
 
 
 def test_card_gives_what_was_measured_and_its_limits(results: list[CaseResult]) -> None:
