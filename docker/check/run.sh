@@ -9,7 +9,9 @@ shift
 images=("${@:-}")
 if [ -z "${images[0]}" ]; then images=(gateway worker-cpu); fi
 
-declare -A packages=([buildah]=buildah [debootstrap]=debootstrap [promtool]=prometheus)
+declare -A packages=(
+    [buildah]=buildah [debootstrap]=debootstrap [promtool]=prometheus [redis-server]=redis-server
+)
 missing=()
 for program in "${!packages[@]}"; do
     PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || missing+=("${packages[$program]}")

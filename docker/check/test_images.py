@@ -211,14 +211,20 @@ def start(each: Container) -> None:
 def check_image(each: Container) -> None:
     """Check labels, user, what it is made of, and that nobody can install anything more."""
     assert "not a medical device" in each.labels()["org.opencontainers.image.description"]
-    assert each.run(["id", "-u"]).stdout.strip() == str(UID)
-    bill = json.loads(each.run(["cat", "/opt/thrombolens/sbom.cdx.json"]).stdout)
+    assert output(each, "id", "-u") == str(UID)
+    bill = json.loads(output(each, "cat", "/opt/thrombolens/sbom.cdx.json"))
     parts = {part["name"].lower() for part in bill["components"]}
     assert "pydicom" in parts
     assert "torch" not in parts
     assert ("onnxruntime" in parts) == (each.service.name == "worker")
     assert each.run(["python", "-c", "import pip"]).returncode == 1
     assert each.run(["touch", "/opt/thrombolens/x"]).returncode == 1
+
+
+def output(each: Container, *command: str) -> str:
+    done = each.run(command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def send_demo_study(site: Site) -> None:
