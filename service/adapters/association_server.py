@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from socketserver import BaseServer
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from pynetdicom import AE, evt
@@ -74,8 +74,8 @@ class AssociationThreads(RequestHandler):
             if not _is_running(association):
                 return
             association.dul.join()
-            # The connection is over; whoever still waits for a request on it waits in vain.
-            association.dul.to_user_queue.put(None)  # type: ignore[arg-type] # as at a time-out
+            # The connection is over; whoever waits for a request on it is told, as at a time-out.
+            cast("Any", association.dul.to_user_queue).put(None)
             association.join()
         finally:
             messages.discard()
