@@ -80,3 +80,13 @@ def test_what_cannot_be_made_is_named(block: str, message: str, text: str, tmp_p
     assert "evaluation.json" in text
     with pytest.raises(EvidenceError, match=message):
         filled(block.format(evaluation=tmp_path / "evaluation.json"))
+
+
+def test_the_tables_that_are_published_are_as_their_files_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(root)
+    text = (root / "docs/evidence.md").read_text()
+    assert text.count("<!-- end -->") >= 7
+    assert filled(text) == text
