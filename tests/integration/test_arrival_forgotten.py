@@ -1,11 +1,12 @@
 """Instances that come at the moment at which their study is forgotten."""
 
 import threading
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from service.domain.arrival import Receipt
 from tests.arrival import FLAIR, ArrivalWorld, series
 
 
@@ -25,12 +26,20 @@ def test_what_comes_while_its_study_is_forgotten_is_refused_or_kept(
         told: list[int] = []
         came = threading.Thread(target=lambda: told.extend(world.send(everything)))
 
+        record = arrivals.database.record
+        recording = threading.Event()
+
+        def and_say_so(*arguments: Any) -> Receipt:
+            recording.set()
+            return record(*arguments)
+
         def while_it_comes(study: str) -> None:
             came.start()
-            # By now the first one waits for the row of its study.
-            time.sleep(0.5)
+            # Then the first one was known, its file there, and it waits for the row of its study.
+            assert recording.wait(60)
             bury(study)
 
+        monkeypatch.setattr(arrivals.database, "record", and_say_so)
         monkeypatch.setattr(arrivals.folders, "bury", while_it_comes)
         arrivals.forget_old(1)
         came.join()

@@ -103,7 +103,7 @@ def test_a_pdu_that_does_not_end_in_time_is_cut_off_however_slowly_it_comes(
         while not broken(trickling):
             time.sleep(0.2)
         assert is_closed(silent)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
 
 
 def test_a_sender_that_stops_inside_a_pdu_gives_its_association_back(tmp_path: Path) -> None:
