@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_role
@@ -17,6 +18,10 @@ from tests.delivered import CLASSES
 from tests.processes import free_port
 
 Handler = Callable[[evt.Event], Any]
+# The library leaves sockets of connections that broke to the garbage collector.
+LEFT_SOCKETS = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 def connection_of(event: evt.Event) -> socket.socket:

@@ -1,11 +1,16 @@
 """Cases and probability maps whose right measurements are known, for tests of the evaluation."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from service.domain.model_spec import InputSpec, ModelSpec
+from service.domain.sequence import Role
 from service.domain.volume import Volume
 from service.stages.preprocess import NetworkInput
+from service.stages.run_model import Float32, Prediction
 from training.dataset import PreparedCase
+from training.evaluate import Source
 from training.metrics import SIMULATED, Agreement, CaseResult, Subject
 from training.simulate.grids import axial_grid
 
@@ -100,3 +105,37 @@ def result(
         target=agreement,
         lumen=agreement,
     )
+
+
+class SeesOnSusceptibility:
+    """Finds the clot if the first sequence is there, and only then."""
+
+    def predict(
+        self, sequences: Float32, presence: Float32, forward_state: Float32, backward_state: Float32
+    ) -> Prediction:
+        slices, _, rows, columns = sequences.shape
+        found = np.zeros((slices, rows, columns), np.float32)
+        if presence[list(Role).index(Role.SUSC)]:
+            found[CLOT] = 0.9
+        return Prediction(found, forward_state, backward_state)
+
+
+def sources_for(*cases: PreparedCase) -> list[Source]:
+    """Return cases as a cohort has them."""
+
+    def reading(prepared: PreparedCase) -> Callable[[], PreparedCase]:
+        return lambda: prepared
+
+    return [Source("cohort", reading(prepared)) for prepared in cases]
+
+
+COHORT = sources_for(
+    case(
+        CLOT,
+        seed=1,
+        patient={"clot": {"site": "M1"}},
+        examination={"lacking": ["SUSC", "TOF"]},
+    ),
+    case(CLOT, seed=2, site="B", presence=(1, 1, 1, 0, 0, 0), examination={"lacking": []}),
+    case(seed=3, site="B", examination={"lacking": []}),
+)

@@ -8,7 +8,7 @@ cases with a clot is taken.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import typer
@@ -55,12 +55,23 @@ def at_least(extraction: Extraction, smallest_mm3: float) -> Extraction:
     return Extraction(kept, replace(extraction.mask, voxels=np.where(inside, voxels, 0)))
 
 
-def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> tuple[ModelSpec, float]:
-    """Return the specification with the best threshold and smallest volume, and its score.
+class Choice(NamedTuple):
+    """One pair, in the order of preference.
 
-    Where no pair keeps to the limits, the best of all is returned.
+    Attributes
+    ----------
+    in_limits : bool
+        Whether it keeps to the limits of false findings.
     """
-    scored = []
+
+    in_limits: bool
+    score: float
+    spec: ModelSpec
+
+
+def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> Choice:
+    """Return the best pair within the limits, or, where there is none, the best of all."""
+    choices = []
     for threshold in track(THRESHOLDS, "choosing"):
         lowest = replace(spec, threshold=threshold, min_volume_mm3=min(SMALLEST_MM3))
         # Sides of the head play no part here.
@@ -70,10 +81,9 @@ def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> tuple[ModelSpec
         ]
         for volume in SMALLEST_MM3:
             agreements = [compare(at_least(each, volume), label) for label, each in found]
-            rank = (keeps_to_limits(agreements), score(agreements))
-            scored.append((rank, replace(lowest, min_volume_mm3=volume)))
-    (_, best), chosen = max(scored, key=lambda pair: pair[0])
-    return chosen, best
+            chosen = replace(lowest, min_volume_mm3=volume)
+            choices.append(Choice(keeps_to_limits(agreements), score(agreements), chosen))
+    return max(choices, key=lambda choice: choice[:2])
 
 
 def validation_maps(
@@ -104,13 +114,19 @@ def main(
     except EvaluationError as exc:
         raise typer.BadParameter(str(exc)) from exc
     maps = validation_maps(sources, predictor, spec)
-    chosen, best = choose(maps, spec)
+    in_limits, best, chosen = choose(maps, spec)
     # What was measured at another threshold is not expected any more.
     write_spec(replace(chosen, expected_performance={}), model)
     typer.echo(
         f"threshold {chosen.threshold}, smallest volume {chosen.min_volume_mm3} mm3, "
         f"score {best:.3f} on {len(maps)} validation cases"
     )
+    if not in_limits:
+        typer.echo(
+            f"warning: no pair keeps to {MOST_FALSE_POSITIVES} false findings a case and "
+            f"{MOST_FALSE_ALARMS:.0%} of the cases without a clot",
+            err=True,
+        )
 
 
 if __name__ == "__main__":

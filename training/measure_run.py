@@ -71,7 +71,7 @@ def measure_run(
 ) -> list[Path]:
     """Measure a run under both conditions; return the reports' files."""
     predictor, spec = predictor_of(run, bfloat16=bfloat16)
-    chosen, _ = choose(validation_maps(validation, predictor, spec), spec)
+    chosen = choose(validation_maps(validation, predictor, spec), spec).spec
     reports = []
     for condition in CONDITIONS:
         results = evaluate(test, predictor, chosen, condition=condition, threads=threads)

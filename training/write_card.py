@@ -89,6 +89,12 @@ COMBINED = """By combination of sequences, on {cases} of the cases:
 
 {missing}
 """
+FREQUENT = f"""By the sequences that archives would have, if {LEAST_CASES} clots or more have them:
+
+{{rows}}
+
+Other combinations were not measured.
+"""
 NOT_COMBINED = "Other combinations of sequences were not measured.\n"
 
 
@@ -135,17 +141,13 @@ def performance(
     archives lack some.
     """
     target, lumen = measured["labels"]["target"], measured["labels"]["lumen"]
-    rows = {} if measured["subsets"] is None else dict(measured["subsets"]["rows"])
-    if not rows and natural is not None:
-        rows = {
-            name: row
-            for name, row in natural["breakdown"]["sequences"].items()
-            if row["cases_with_clot"] >= LEAST_CASES
-        }
     complete = measured["breakdown"]["missing"].get("0")
-    if complete is not None and (measured["subsets"] is not None or not rows):
-        # More cases than those of the combinations.
-        rows[combination(Role)] = complete
+    rows = {} if complete is None else {combination(Role): complete}
+    if measured["subsets"] is not None:
+        # More cases had everything than those of the combinations.
+        rows = measured["subsets"]["rows"] | rows
+    elif natural is not None:
+        rows |= _frequent(natural)
     return {
         "data": measured["data"],
         **target,
@@ -153,6 +155,12 @@ def performance(
         # Without a clot to find, nothing is known of how well clots are found.
         COMBINATIONS: {name: _told(row) for name, row in rows.items() if row["cases_with_clot"]},
     }
+
+
+def _frequent(natural: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the combinations that enough cases with a clot have by what archives lack."""
+    rows = natural["breakdown"]["sequences"].items()
+    return {name: row for name, row in rows if row["cases_with_clot"] >= LEAST_CASES}
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +188,7 @@ def render(
         conditions=table("sequences", _by_condition_and_cohort(conditions), MAIN),
         condition=f"{measured['condition']} sequences",
         sites=table("site", measured["breakdown"]["site"], MAIN),
-        combinations=_combinations(measured["subsets"]),
+        combinations=_combinations(measured["subsets"], natural),
     ) + "".join(f"- {limit}\n" for limit in limits)
 
 
@@ -194,9 +202,12 @@ def _by_condition_and_cohort(conditions: Mapping[str, Mapping[str, Any]]) -> dic
     return rows
 
 
-def _combinations(subsets: Mapping[str, Any] | None) -> str:
+def _combinations(subsets: Mapping[str, Any] | None, natural: Mapping[str, Any] | None) -> str:
     if subsets is None:
-        return NOT_COMBINED
+        frequent = {} if natural is None else _frequent(natural)
+        return (
+            FREQUENT.format(rows=table("sequences", frequent, MAIN)) if frequent else NOT_COMBINED
+        )
     shown = {title: subsets["rows"].get(combination(roles)) for title, roles in SHOWN.items()}
     known = {title: row for title, row in shown.items() if row is not None}
     return COMBINED.format(

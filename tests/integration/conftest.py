@@ -1,5 +1,6 @@
-"""Databases that several groups of tests share."""
+"""What several groups of tests share."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.adapters.job_database import JobDatabase
+from tests.authority import Authority
 from tests.processes import postgres_server
 
 
@@ -37,3 +39,16 @@ def database(address: str) -> Iterator[JobDatabase]:
     database.upgrade()
     yield database
     database.close()
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what a test left, while its warnings count as its own."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Give an authority for certificates that both sides trust."""
+    return Authority(tmp_path_factory.mktemp("tls") / "ours")

@@ -12,14 +12,12 @@ from pynetdicom import _config
 from pynetdicom.dsutils import create_file_meta, encode
 
 from tests.arrival import ArrivalWorld, associated, series
+from tests.dicom_peers import LEFT_SOCKETS
 from tests.strategies import uid
 
 OK = 0x0000
 MISMATCH = 0xA900
-# The library leaves sockets of connections that broke to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = LEFT_SOCKETS
 
 
 def said_to_be(folder: Path, instance: Dataset, keyword: str, value: str) -> Path:

@@ -12,13 +12,11 @@ from pydicom.dataset import Dataset
 from service.adapters.arrived_header import read_identity
 from service.bootstrap.gateway import UNFINISHED_KEPT_S
 from tests.arrival import ArrivalWorld, series
+from tests.dicom_peers import LEFT_SOCKETS
 from tests.processes import wait_until
 
 DAY_S = 86_400
-# The library leaves sockets of connections that broke to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = LEFT_SOCKETS
 
 
 def left_by_a_crash(world: ArrivalWorld, instances: Iterable[Dataset], age_s: float) -> list[Path]:

@@ -1,6 +1,5 @@
 """Reports about storage commitment to a peer of its own, over TLS and not."""
 
-import gc
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,25 +16,11 @@ from service.domain.errors import InvalidSourcesError
 from tests.arrival import ArrivalWorld, send, series
 from tests.authority import Authority
 from tests.commitment import Asker
-from tests.dicom_peers import connection_of
+from tests.dicom_peers import LEFT_SOCKETS, connection_of
 from tests.processes import free_port, wait_until
 from tests.stalling import HALF_DATA, Stalling
 
-# The library leaves sockets of connections that broke to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    gc.collect()
-
-
-@pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls") / "ours")
+pytestmark = [LEFT_SOCKETS, pytest.mark.usefixtures("collected")]
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Delivery by C-STORE over TLS to dcmtk's storescp, which asks for a certificate."""
 
-import gc
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,24 +11,11 @@ import pytest
 
 from tests.authority import Authority
 from tests.delivered import UIDS, DeliveryWorld, entry
+from tests.dicom_peers import LEFT_SOCKETS
 from tests.processes import free_port, wait_until
 from tests.tools import require
 
-# The library leaves the socket of a handshake that failed to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    gc.collect()
-
-
-@pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("tls") / "ours")
+pytestmark = [LEFT_SOCKETS, pytest.mark.usefixtures("collected")]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The listener as others meet it: echo, dcmtk, storage commitment, TLS, and as a process."""
 
-import gc
 import json
 import signal
 import socket
@@ -19,6 +18,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from service.settings import Settings
 from tests.arrival import PATIENT, POLICY, ArrivalWorld, associated, plain, send, series
 from tests.commitment import Asker
+from tests.dicom_peers import LEFT_SOCKETS
 from tests.peers import storescu
 from tests.processes import Processes, free_port, sigkill, wait_until
 from tests.results import GRID, IMAGE, labels, segmentation_of
@@ -26,16 +26,7 @@ from tests.strategies import mr_series, write_instances
 from tests.tools import require
 
 LISTENER = "service.entrypoints.listener"
-# The library leaves sockets of connections that broke to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    yield
-    gc.collect()
+pytestmark = [LEFT_SOCKETS, pytest.mark.usefixtures("collected")]
 
 
 @pytest.fixture

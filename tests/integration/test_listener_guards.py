@@ -23,13 +23,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from service.adapters.arriving_messages import LONGEST_IN_MEMORY
 from service.adapters.association_server import MOST_WAITING
 from tests.arrival import ArrivalWorld, associated, series
+from tests.dicom_peers import LEFT_SOCKETS
 from tests.processes import wait_until
 from tests.tools import require
 
-# The library leaves sockets of connections that broke to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = LEFT_SOCKETS
 IMPATIENT = {"max_associations": 2, "timeout_seconds": 1}
 ASSOCIATE_RQ, P_DATA, ABORT = 0x01, 0x04, 0x07
 

@@ -19,11 +19,29 @@ def test_threshold_that_silences_a_weak_false_alarm_is_chosen() -> None:
         ),
         (subject().target, probability(ELSEWHERE, values=(0.65,))),
     ]
-    chosen, best = choose(maps, SPEC)
+    in_limits, best, chosen = choose(maps, SPEC)
     assert 0.65 < chosen.threshold < 0.9
-    assert best == 1.0
+    assert (in_limits, best) == (True, 1.0)
     before = [(label, extract_findings(found, SPEC, midline_x=0.0)) for label, found in maps]
     assert score([compare(found, label) for label, found in before]) < 1.0
+
+
+def test_a_threshold_that_finds_more_and_too_much_that_is_false_is_not_chosen() -> None:
+    clot, silent = subject(CLOT).target, subject().target
+    found = probability(CLOT, values=(0.65,))
+    quiet: list[tuple[Label, Volume]] = [(silent, probability())]
+    false_alarm: list[tuple[Label, Volume]] = [(silent, probability(ELSEWHERE, values=(0.65,)))]
+    assert choose([(clot, found), *4 * quiet, *false_alarm], SPEC).score == 1.0
+    in_limits, best, chosen = choose([(clot, found), *3 * quiet, *false_alarm], SPEC)
+    assert (in_limits, best) == (True, 0.0)
+    assert chosen.threshold > 0.65
+
+
+def test_without_a_pair_within_the_limits_the_best_one_is_called_that() -> None:
+    loud = probability(CLOT, ELSEWHERE, values=(0.995, 0.995))
+    in_limits, best, _ = choose([(subject(CLOT).target, loud)], SPEC)
+    assert not in_limits
+    assert best > 0.5
 
 
 def test_small_findings_are_left_out_as_if_they_had_not_been_extracted() -> None:

@@ -1,7 +1,6 @@
-"""Evaluation from cases to document, report and card."""
+"""Evaluation from cases to document and report."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,14 +13,23 @@ from typer.testing import CliRunner
 
 from service.adapters.model_files import read_spec
 from service.domain.sequence import Role
-from service.stages.run_model import Float32, Prediction
-from tests.evaluated import CLOT, ELSEWHERE, SPEC, Box, case, probability, subject
+from tests.evaluated import (
+    CLOT,
+    COHORT,
+    ELSEWHERE,
+    SPEC,
+    Box,
+    SeesOnSusceptibility,
+    case,
+    probability,
+    sources_for,
+    subject,
+)
 from tests.tiny_model import NAME, VERSION, install_tiny_model
-from training.dataset import PreparedCase, save
+from training.dataset import save
 from training.evaluate import (
     EVALUATION,
     EvaluationError,
-    Source,
     document,
     evaluate,
     evaluate_subsets,
@@ -33,41 +41,9 @@ from training.evaluate import (
 )
 from training.metrics import CaseResult, Subject, measure
 from training.summary import breakdown, summarise
-from training.write_card import LEAST_CASES, performance, read_evaluation, render
+from training.write_card import read_evaluation
 
 SMALL: Box = (slice(3, 5), slice(10, 12), slice(20, 22))
-
-
-class SeesOnSusceptibility:
-    """Finds the clot if the first sequence is there, and only then."""
-
-    def predict(
-        self, sequences: Float32, presence: Float32, forward_state: Float32, backward_state: Float32
-    ) -> Prediction:
-        slices, _, rows, columns = sequences.shape
-        found = np.zeros((slices, rows, columns), np.float32)
-        if presence[list(Role).index(Role.SUSC)]:
-            found[CLOT] = 0.9
-        return Prediction(found, forward_state, backward_state)
-
-
-def _sources(*cases: PreparedCase) -> list[Source]:
-    def reading(prepared: PreparedCase) -> Callable[[], PreparedCase]:
-        return lambda: prepared
-
-    return [Source("cohort", reading(prepared)) for prepared in cases]
-
-
-COHORT = _sources(
-    case(
-        CLOT,
-        seed=1,
-        patient={"clot": {"site": "M1"}},
-        examination={"lacking": ["SUSC", "TOF"]},
-    ),
-    case(CLOT, seed=2, site="B", presence=(1, 1, 1, 0, 0, 0), examination={"lacking": []}),
-    case(seed=3, site="B", examination={"lacking": []}),
-)
 
 
 def test_summary_separates_cases_with_and_without_a_clot() -> None:
@@ -174,7 +150,7 @@ def test_combinations_are_measured_on_the_cases_that_have_them() -> None:
         assert all(result.target.found is (Role.SUSC in subset) for result in results[:-1])
 
 
-def test_only_complete_cases_are_sources(tmp_path: Path) -> None:
+def test_only_complete_cases_aresources_for(tmp_path: Path) -> None:
     cohort = tmp_path / "held-out"
     save(case(CLOT, seed=4), cohort / "0000-A")
     (cohort / "0001-B.partial").mkdir()
@@ -189,7 +165,7 @@ def test_only_complete_cases_are_sources(tmp_path: Path) -> None:
 
 def test_real_cases_are_called_real_and_never_mixed_with_simulated_ones(tmp_path: Path) -> None:
     real = replace(case(CLOT), parameters={"seed": 5, "site": "clinic"})
-    measured = evaluate(_sources(real), SeesOnSusceptibility(), SPEC)
+    measured = evaluate(sources_for(real), SeesOnSusceptibility(), SPEC)
     told = document(measured, None, SPEC, "all")
     assert told["data"] == "real"
     text = write(told, tmp_path).read_text()
@@ -197,7 +173,7 @@ def test_real_cases_are_called_real_and_never_mixed_with_simulated_ones(tmp_path
     assert "imulated" not in text
     with pytest.raises(EvaluationError, match="is of real cases"):
         read_evaluation(tmp_path / EVALUATION, SPEC)
-    both = evaluate(_sources(real, case(CLOT)), SeesOnSusceptibility(), SPEC)
+    both = evaluate(sources_for(real, case(CLOT)), SeesOnSusceptibility(), SPEC)
     with pytest.raises(EvaluationError, match="measured apart"):
         document(both, None, SPEC, "all")
 
@@ -266,91 +242,6 @@ def test_cases_without_any_clot_or_finding_can_be_reported(tmp_path: Path) -> No
     assert "| target | 0 | 1 | - | - | - | - | - | - | 0 | 0 |" in report.read_text()
 
 
-def test_model_json_gets_every_measured_combination(results: list[CaseResult]) -> None:
-    subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
-    told = performance(document(results, subsets, SPEC, "all"))
-    assert (told["data"], told["detection_rate"]) == ("simulated", 1.0)
-    assert told["dice_lumen_all"] == pytest.approx(2 / 3, abs=1e-4)
-    assert len(told["subsets"]) == 63
-    assert told["subsets"]["DWI+SUSC"] == {
-        "cases_with_clot": 2,
-        "cases_without_clot": 0,
-        "detection_rate": 1.0,
-        "dice_all": 1.0,
-        "false_positives_per_case": 0.0,
-        "intervals": {
-            "detection_rate": [1.0, 1.0],
-            "dice_all": [1.0, 1.0],
-            "false_positives_per_case": [0.0, 0.0],
-        },
-    }
-    # All cases that had everything count, not only those of the combinations.
-    complete = told["subsets"]["ADC+DWI+FLAIR+PHASE+SUSC+TOF"]
-    assert (complete["cases_with_clot"], complete["cases_without_clot"]) == (1, 1)
-
-
-def test_a_combination_measured_without_any_clot_is_not_told() -> None:
-    silent = _sources(case())
-    results = evaluate(silent, SeesOnSusceptibility(), SPEC)
-    subsets = evaluate_subsets(silent, SeesOnSusceptibility(), SPEC)
-    assert performance(document(results, subsets, SPEC, "all"))["subsets"] == {}
-
-
-def test_without_combinations_only_complete_cases_are_told(results: list[CaseResult]) -> None:
-    told = performance(document(results, None, SPEC, "all"))
-    assert list(told["subsets"]) == ["ADC+DWI+FLAIR+PHASE+SUSC+TOF"]
-    assert performance(document(results[1:2], None, SPEC, "all"))["subsets"] == {}
-
-
-def test_combinations_are_told_that_enough_cases_have_where_archives_lack_some(
-    results: list[CaseResult],
-) -> None:
-    with_clot = next(result for result in results if result.target.with_clot)
-    often = [
-        replace(with_clot, seed=seed, sequences="DWI+SUSC", missing=4)
-        for seed in range(LEAST_CASES)
-    ]
-    seldom = [
-        replace(with_clot, seed=seed, sequences="FLAIR", missing=5)
-        for seed in range(LEAST_CASES - 1)
-    ]
-    natural = document([*often, *seldom], None, SPEC, "natural")
-    told = performance(document(results, None, SPEC, "all"), natural)
-    assert list(told["subsets"]) == ["DWI+SUSC"]
-    assert told["subsets"]["DWI+SUSC"]["cases_with_clot"] == LEAST_CASES
-    # What was measured on the same cases says more.
-    subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
-    told = performance(document(results, subsets, SPEC, "all"), natural)
-    assert told["subsets"]["DWI+SUSC"]["cases_with_clot"] == 2
-
-
-def test_card_gives_what_was_measured_and_its_limits(results: list[CaseResult]) -> None:
-    subsets = evaluate_subsets(COHORT[:1], SeesOnSusceptibility(), SPEC)
-    natural = evaluate(COHORT, SeesOnSusceptibility(), SPEC, condition="natural")
-    card = render(
-        SPEC,
-        document(results, subsets, SPEC, "all"),
-        "A network.",
-        ["Sees ghosts."],
-        document(natural, None, SPEC, "natural"),
-    )
-    assert "| target | 2 | 1 | 1 [1, 1] |" in card
-    assert "| natural | 2 | 1 | 0.5 [0, 1] |" in card
-    assert "| DWI and ADC | 1 | 0 | 0 | 0 | - | 0 |" in card
-    assert "simulated studies only" in card
-    assert card.endswith("- Sees ghosts.\n")
-    assert "| all, cohort |" not in card
-    other = [replace(result, cohort="other") for result in results[:1]]
-    both = document([*results, *other], None, SPEC, "all")
-    card = render(SPEC, both, "A network.", natural=document(natural, None, SPEC, "natural"))
-    assert "| all, cohort | 2 | 1 |" in card
-    assert "| all, other | 1 | 0 | 1 |" in card
-    assert "| natural, cohort |" not in card
-    plain = render(SPEC, document(results, None, SPEC, "all"), "A network.")
-    assert "Other combinations of sequences were not measured." in plain
-    assert "| natural |" not in plain
-
-
 @pytest.fixture
 def command() -> typer.Typer:
     app = typer.Typer()
@@ -392,23 +283,3 @@ def test_command_says_what_is_wrong_with_a_cohort(tmp_path: Path, command: typer
     assert refused.exit_code == 2
     # The message stands in a frame that breaks its lines.
     assert "holds no complete case" in " ".join(refused.output.replace("│", " ").split())
-
-
-def test_an_evaluation_of_another_form_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "evaluation.json"
-    with pytest.raises(EvaluationError, match="is missing"):
-        read_evaluation(file, SPEC)
-    file.write_text(json.dumps({"data": "simulated", "subsets": {}}))
-    with pytest.raises(EvaluationError, match=r"schema_version None, not 2\.0"):
-        read_evaluation(file, SPEC)
-
-
-def test_card_refuses_what_was_measured_of_another_model(
-    results: list[CaseResult], tmp_path: Path
-) -> None:
-    write(document(results, None, SPEC, "all"), tmp_path)
-    file = tmp_path / EVALUATION
-    assert read_evaluation(file, SPEC)["model"]["name"] == SPEC.name
-    for other in (replace(SPEC, sha256="1" * 64), replace(SPEC, threshold=0.25)):
-        with pytest.raises(EvaluationError, match=r"run training\.evaluate"):
-            read_evaluation(file, other)
