@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -106,7 +106,10 @@ def test_a_deflated_bomb_is_not_blown_up(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+# The library warns of some damage, which the processes of the service do not show.
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example(cut=0, place=132, noise=b"\0")
 @given(
     cut=st.integers(0, 1200),
     place=st.integers(132, 900),
