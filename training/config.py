@@ -132,7 +132,8 @@ class TrainConfig:
     mimics : Path, optional
         What ``training.find_mimics`` wrote about this cohort, for ``aim``.
     initial : Path, optional
-        weights.pt of a released model to start from, instead of drawn weights; for training on.
+        What to train on from, instead of drawn weights: a model's folder, as those under models/,
+        or weights.pt, which ``training.export_onnx`` writes beside it.
     expected : mapping
         Metric and cost, for people.
     """

@@ -37,7 +37,7 @@ from training.journal import Journal
 from training.losses import SegmentationLoss
 from training.modality_dropout import drop_modalities
 from training.place import ALONE, Place, find_place
-from training.weights import initial_weights, load_weights
+from training.weights import initial_weights, load_released, load_weights
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -176,7 +176,11 @@ class Run:
 def _initial_network(config: TrainConfig) -> AnyNetwork:
     network = build(config.network)
     if config.initial is not None:
-        released = load_weights(config.initial)
+        released = (
+            load_released(config.initial, config.network)
+            if config.initial.is_dir()
+            else load_weights(config.initial)
+        )
         network.load_state_dict(initial_weights(released, config.network))
     return network.train()
 

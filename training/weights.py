@@ -4,16 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
+from onnx.numpy_helper import to_array
 from pydantic import TypeAdapter
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from service.adapters.model_files import read_spec
 from training.architectures import AnyNetwork, AnyNetworkConfig, build
 from training.network import NetworkConfig
 
 # Weights that see the sequences.
 SEEING = ("encoder.0.first.weight", "encoder.0.shortcut.weight")
+# Before the names of weights in a model.onnx: ``ServedNetwork`` holds the network.
+SERVED = "network."
+OTHER = "the weights to start from are of another network"
 _CONFIG: TypeAdapter[Any] = TypeAdapter(AnyNetworkConfig)
 
 
@@ -41,6 +47,46 @@ def load_weights(file: Path) -> AnyNetwork:
     return network.eval()
 
 
+def load_released(model: Path, config: AnyNetworkConfig) -> AnyNetwork:
+    """Rebuild a network from models/NAME/VERSION, for training on.
+
+    What is served has a head on the finest level alone: those of the coarser levels are drawn.
+
+    Parameters
+    ----------
+    model : Path
+        Folder with model.json and model.onnx, whose weights have the names of ``ServedNetwork``.
+    config : AnyNetworkConfig
+        Of the network that is to start from it; it may see more neighbouring slices.
+
+    Raises
+    ------
+    InvalidModelError
+        If model.json is none.
+    ValueError
+        If the model is of another network.
+    """
+    spec = read_spec(model)
+    if not isinstance(config, NetworkConfig):
+        raise ValueError(f"{OTHER}: {spec.name} is no {config.kind}")  # noqa: TRY004 - of a file
+    network = build(replace(config, neighbours=spec.input.neighbours))
+    stored = {
+        tensor.name.removeprefix(SERVED): torch.from_numpy(to_array(tensor).copy())
+        for tensor in onnx.load(model / "model.onnx").graph.initializer
+        if tensor.name.startswith(SERVED)
+    }
+    drawn = {name: weight for name, weight in network.state_dict().items() if _coarser_head(name)}
+    try:
+        network.load_state_dict(drawn | stored)
+    except RuntimeError as exc:
+        raise ValueError(f"{OTHER}: {exc}") from exc
+    return network.eval()
+
+
+def _coarser_head(name: str) -> bool:
+    return name.startswith("heads.") and not name.startswith("heads.0.")
+
+
 def initial_weights(released: AnyNetwork, config: AnyNetworkConfig) -> dict[str, Tensor]:
     """Return the weights with which a network starts as a released one.
 
@@ -57,7 +103,7 @@ def initial_weights(released: AnyNetwork, config: AnyNetworkConfig) -> dict[str,
         added = config.neighbours - alike.neighbours
         alike = replace(alike, neighbours=config.neighbours)
     if alike != config or added < 0:
-        raise ValueError(f"the weights to start from are of another network: {released.config}")
+        raise ValueError(f"{OTHER}: {released.config}")
     weights: dict[str, Tensor] = dict(released.state_dict())
     for name in SEEING if added else ():
         weights[name] = _among_neighbours(weights[name], released.config, added)

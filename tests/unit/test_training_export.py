@@ -1,15 +1,18 @@
 """Export: free numbers of slices, rows and columns, and a gate that closes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
 
+from service.domain.model_spec import ModelSpec
 from tests.unit.test_training_loop import tiny_config
 from training import export_onnx
-from training.architectures import AnyNetworkConfig, build
+from training.architectures import AnyNetworkConfig, build, input_spec
 from training.baselines import AnisotropicUnetConfig, AttentionUnetConfig
+from training.config import TrainConfig
 from training.export_onnx import (
     ExportError,
     ParityError,
@@ -17,11 +20,12 @@ from training.export_onnx import (
     largest_difference,
     random_input,
     servable,
+    write_spec,
 )
 from training.network import NetworkConfig, Recurrence, UpAttLLSTM
 from training.recurrence import CellKind
 from training.train import Run
-from training.weights import averaged_network, load_weights, save_weights
+from training.weights import averaged_network, load_released, load_weights, save_weights
 
 
 def _tiny(cell: CellKind = "logic") -> UpAttLLSTM:
@@ -136,3 +140,45 @@ def test_weights_of_every_architecture_come_back(config: AnyNetworkConfig, tmp_p
     assert again.config == config
     for name, tensor in network.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor)
+
+
+def test_training_goes_on_from_a_released_model(tmp_path: Path) -> None:
+    config = NetworkConfig(channels=(4, 8, 8), hidden=4, neighbours=1, supervised_levels=2)
+    torch.manual_seed(3)
+    network = UpAttLLSTM(config).eval()
+    # As after training: the exporter keeps one of several equal weights.
+    for weight in network.parameters():
+        weight.data += 0.1 * torch.rand_like(weight)
+    folder = tmp_path / "small" / "0.1"
+    folder.mkdir(parents=True)
+    export(network, folder / "model.onnx")
+    write_spec(
+        ModelSpec(
+            name="small",
+            version="0.1",
+            sha256="0" * 64,
+            input=input_spec(config),
+            state_channels=4,
+            threshold=0.5,
+            min_volume_mm3=10.0,
+            intended_use="a test",
+            training_data="none",
+        ),
+        folder,
+    )
+    again = load_released(folder, replace(config, neighbours=2)).state_dict()
+    for name, weight in network.state_dict().items():
+        assert torch.equal(again[name], weight) or name.startswith("heads.1.")
+    with pytest.raises(ValueError, match=r"of another network:(?s:.)*encoder\.0\.first\.weight"):
+        load_released(folder, replace(config, channels=(8, 8, 8)))
+    with pytest.raises(ValueError, match="of another network: small is no attention_unet_2d"):
+        load_released(folder, AttentionUnetConfig(kind="attention_unet_2d"))
+
+
+def test_training_goes_on_from_the_weights_that_are_shipped() -> None:
+    model = Path("models/upattllstm-thrombus/1.0.0")
+    config = TrainConfig.read(Path("training/configs/release-missing.toml")).network
+    assert isinstance(config, NetworkConfig)
+    network = load_released(model, config)
+    assert isinstance(network, UpAttLLSTM)
+    assert largest_difference(network, model / "model.onnx") < export_onnx.TOLERANCE
