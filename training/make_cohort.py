@@ -33,6 +33,7 @@ def _origin(seed: int, sites: Sequence[Site], options: Options) -> dict[str, obj
         "sites": [site.name for site in sites],
         "anatomies": None if options.anatomies is None else str(options.anatomies.resolve()),
         "heads": list(options.heads),
+        **({} if options.variety == 1 else {"variety": options.variety}),
     }
 
 
@@ -51,11 +52,12 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     sites: Annotated[Path | None, typer.Option(help="File with more sites and cohorts.")] = None,
     anatomies: Annotated[Path | None, typer.Option(help="Folder of label maps.")] = None,
     heads: Annotated[str, typer.Option(help="Heads to draw from, by comma; else all.")] = "",
+    variety: Annotated[float, typer.Option(help="Factor of the heads' variation, 1 to 2.")] = 1.0,
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
     """Write ``count`` cases under ``out``; complete cases are kept, so it can be started again."""
     names = tuple(name.strip() for name in heads.split(",") if name.strip())
-    options = Options(complete=True, anatomies=anatomies, heads=names)
+    options = Options(complete=True, anatomies=anatomies, heads=names, variety=variety)
     try:
         chosen = load_sites(sites).select(site)
         check(options)

@@ -16,7 +16,7 @@ from scipy import ndimage
 from service.domain.errors import InputError
 from training.simulate.anatomy import NUCLEI, Anatomy, load_mni
 from training.simulate.grids import TISSUE_NAMES, ras_to_lps
-from training.simulate.head import Head, Warp, bend, draw_warp
+from training.simulate.head import MOST_VARIETY, Head, Warp, bend, draw_warp
 from training.simulate.label_maps import find_label_maps, load_label_map
 
 STILL = Warp(np.eye(3), np.zeros((1, 3)), np.zeros((1, 3)), np.zeros(1))
@@ -25,6 +25,10 @@ STILL = Warp(np.eye(3), np.zeros((1, 3)), np.zeros((1, 3)), np.zeros(1))
 def load_label_maps(folder: Path) -> tuple[Anatomy, ...]:
     """Every head of a folder."""
     return tuple(load_label_map(path) for path in find_label_maps(folder).values())
+
+
+# A tenth of a millimetre along each axis, as a step of finite differences.
+STEPS = 0.1 * np.eye(3)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +124,19 @@ def test_warp_goes_there_and_back() -> None:
     warp = draw_warp(np.random.default_rng(3))
     points = np.random.default_rng(0).uniform(-80, 80, (50, 3))
     np.testing.assert_allclose(warp.to_anatomy(warp.to_patient(points)), points, atol=1e-3)
+
+
+def test_most_varied_heads_are_more_varied_and_not_folded() -> None:
+    points = np.random.default_rng(0).uniform(-80, 80, (300, 3))
+    sizes: dict[float, list[float]] = {1.0: [], MOST_VARIETY: []}
+    for variety, volumes in sizes.items():
+        for seed in range(60):
+            warp = draw_warp(np.random.default_rng(seed), variety)
+            ahead = [warp.to_anatomy(points + step) - warp.to_anatomy(points) for step in STEPS]
+            assert np.linalg.det(np.stack(ahead, axis=-1)).min() > 0
+            assert np.abs(warp.to_anatomy(warp.to_patient(points)) - points).max() < 0.1
+            volumes.append(float(np.log(np.linalg.det(warp.linear))))
+    assert np.std(sizes[MOST_VARIETY]) == pytest.approx(MOST_VARIETY * np.std(sizes[1.0]), rel=0.1)
 
 
 def test_unbent_head_is_the_anatomy(mni: Anatomy) -> None:

@@ -16,6 +16,7 @@ from training.simulate.examine import (
     DeviceError,
     HeadError,
     Options,
+    check,
     choose_device,
     find_heads,
     simulate_case,
@@ -25,7 +26,7 @@ from training.simulate.mimics import Source
 from training.simulate.painting import ball
 from training.simulate.patient import Patient, brain_box, draw_patient
 from training.simulate.scene import clot_maps, healthy_spins, with_clot
-from training.simulate.site import Site, load_sites
+from training.simulate.site import OptionError, Site, load_sites
 from training.simulate.susceptibility import SusceptibilityImages, render_susceptibility
 
 SEED = 11
@@ -310,3 +311,9 @@ def test_unknown_heads_and_devices_are_refused() -> None:
         with pytest.raises(DeviceError, match="--device cpu"):
             choose_device("cuda")
     assert choose_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("variety", [0.5, 1.6])
+def test_heads_no_patient_could_have_are_refused(variety: float) -> None:
+    with pytest.raises(OptionError, match=f"variety must be 1 to 1.5, got {variety}"):
+        check(Options(variety=variety))

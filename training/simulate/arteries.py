@@ -225,7 +225,7 @@ VARIANTS: tuple[Variant, ...] = (
 )
 
 
-def draw_arteries(place: Place, rng: np.random.Generator) -> dict[str, Tube]:
+def draw_arteries(place: Place, rng: np.random.Generator, variety: float = 1.0) -> dict[str, Tube]:
     """Draw a patient's arterial tree, both sides.
 
     Parameters
@@ -233,13 +233,15 @@ def draw_arteries(place: Place, rng: np.random.Generator) -> dict[str, Tube]:
     place : callable
         Turns (..., 3) LPS points of the MNI atlas into patient LPS points, mm.
     rng : numpy Generator
+    variety : float
+        Factor by which courses vary more than patients' do, as of ``draw_warp``.
 
     Returns
     -------
     dict of str to Tube
         Parents before their children; the names are the table's with ``_R`` or ``_L``.
     """
-    nodes = _draw_nodes(place, rng)
+    nodes = _draw_nodes(place, rng, variety)
     parents, factors = _draw_variants(rng)
     tree = float(np.clip(rng.normal(1, TREE_DEVIATION), SMALLEST_FACTOR, None))
     tubes: dict[str, Tube] = {}
@@ -262,7 +264,7 @@ def on_side(points: Iterable[Point], side: str) -> list[Point]:
     return [(-x if side == "_L" else x, y, z) for x, y, z in points]
 
 
-def _draw_nodes(place: Place, rng: np.random.Generator) -> dict[Point, Float64]:
+def _draw_nodes(place: Place, rng: np.random.Generator, variety: float) -> dict[Point, Float64]:
     """Draw where each control point lies in the patient; one that vessels share only once."""
     wanted = dict.fromkeys(
         point
@@ -271,7 +273,8 @@ def _draw_nodes(place: Place, rng: np.random.Generator) -> dict[Point, Float64]:
         for point in on_side(course.points, side)
     )
     placed = place(ras_to_lps(np.array(list(wanted))))
-    return dict(zip(wanted, placed + rng.normal(0, TURN_MM, placed.shape), strict=True))
+    turned = placed + rng.normal(0, variety * TURN_MM, placed.shape)
+    return dict(zip(wanted, turned, strict=True))
 
 
 def _draw_variants(rng: np.random.Generator) -> tuple[dict[str, str], dict[str, float]]:

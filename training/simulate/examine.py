@@ -14,6 +14,7 @@ from training.simulate.case import Case
 from training.simulate.diffusion import render_diffusion
 from training.simulate.examination import Examination, draw_examination
 from training.simulate.flair import render_flair
+from training.simulate.head import MOST_VARIETY
 from training.simulate.label_maps import find_label_maps, load_label_map
 from training.simulate.labels import draw_jitter, microbleed_mask
 from training.simulate.parameters import parameters
@@ -46,6 +47,9 @@ class Options:
         Folder of FreeSurfer-style label maps, used besides the built-in head.
     heads : tuple of str
         Names of the heads to draw from; all of them if empty.
+    variety : float
+        How much more than patients' heads and courses of arteries vary: 1 to MOST_VARIETY, for
+        training on few anatomies.
     device : str
         "cpu", "cuda", or "auto" for CUDA where there is one. The same bits are promised on the
         processor alone; CUDA has not been tried yet.
@@ -56,6 +60,7 @@ class Options:
     jitter: bool = False
     anatomies: Path | None = None
     heads: tuple[str, ...] = ()
+    variety: float = 1.0
     device: str = "auto"
 
 
@@ -66,7 +71,11 @@ def check(options: Options) -> None:
     ------
     DeviceError, HeadError, InputError
         As ``simulate_case``.
+    OptionError
+        If the variety is out of its range.
     """
+    if not 1 <= options.variety <= MOST_VARIETY:
+        raise OptionError(f"variety must be 1 to {MOST_VARIETY:g}, got {options.variety:g}")
     choose_device(options.device)
     find_heads(options)
 
@@ -93,7 +102,9 @@ def simulate_case(seed: int, site: Site, options: Options) -> Case:
 
 
 def _simulate(seed: int, site: Site, options: Options) -> Case:
-    patient = draw_patient(seed, find_heads(options), with_clot=options.with_clot)
+    patient = draw_patient(
+        seed, find_heads(options), with_clot=options.with_clot, variety=options.variety
+    )
     device = choose_device(options.device)
     exam = draw_examination(patient, site, complete=options.complete, device=device)
     images = render_susceptibility(exam)

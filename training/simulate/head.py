@@ -17,6 +17,8 @@ from training.simulate.grids import TISSUE_NAMES, Float32, Float64, axial_grid, 
 
 # The warp is smooth: it is computed every fourth millimetre and interpolated.
 WARP_STEP_MM = 4
+# Larger waves would fold the head.
+MOST_VARIETY = 1.5
 MODES = 6
 BELOW_SKULL_MM = 20.0
 AIR_MARGIN_MM = 8.0
@@ -60,17 +62,24 @@ class Warp:
         return np.sin(points @ self.waves.T + self.phases) @ self.amplitudes
 
 
-def draw_warp(rng: np.random.Generator) -> Warp:
-    """Draw head size (5 % standard deviation), pose (about 5 degrees) and shape."""
-    pitch, roll, yaw = np.radians(rng.normal(0, [5.0, 3.0, 4.0]))
+def draw_warp(rng: np.random.Generator, variety: float = 1.0) -> Warp:
+    """Draw head size (5 % standard deviation), pose (about 5 degrees) and shape.
+
+    Parameters
+    ----------
+    variety : float
+        Factor of all deviations: 1 for what patients have, up to MOST_VARIETY for training heads
+        that are to stand for more than the few anatomies there are.
+    """
+    pitch, roll, yaw = variety * np.radians(rng.normal(0, [5.0, 3.0, 4.0]))
     rotation = _rotation(0, pitch) @ _rotation(1, roll) @ _rotation(2, yaw)
-    scale = rng.normal(1, 0.04) * rng.normal(1, 0.03, 3)
+    scale = rng.normal(1, variety * 0.04) * rng.normal(1, variety * 0.03, 3)
     directions = rng.normal(size=(MODES, 3))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     wavelengths = rng.uniform(60, 160, (MODES, 1))
     return Warp(
         linear=rotation * scale,
-        amplitudes=rng.normal(0, 1.0, (MODES, 3)),
+        amplitudes=rng.normal(0, variety * 1.0, (MODES, 3)),
         waves=2 * np.pi * directions / wavelengths,
         phases=rng.uniform(0, 2 * np.pi, MODES),
     )

@@ -79,7 +79,11 @@ def _part(tube: Tube, stations: slice) -> Tube | None:
 
 
 def draw_patient(
-    seed: int, heads: Mapping[str, LoadAnatomy], *, with_clot: bool | None = None
+    seed: int,
+    heads: Mapping[str, LoadAnatomy],
+    *,
+    with_clot: bool | None = None,
+    variety: float = 1.0,
 ) -> Patient:
     """Draw a patient; the same seed and heads give the same patient.
 
@@ -89,11 +93,13 @@ def draw_patient(
         What loads each head to draw from.
     with_clot : bool, optional
         Drawn if not given: 15 % have none.
+    variety : float
+        Factor by which heads and courses of arteries vary more than patients' do.
     """
     name = sorted(heads)[int(stream(seed, "anatomy").integers(len(heads)))]
-    warp = draw_warp(stream(seed, "warp"))
+    warp = draw_warp(stream(seed, "warp"), variety)
     bent = bend(heads[name](), warp)
-    arteries = draw_arteries(bent.place, stream(seed, "arteries"))
+    arteries = draw_arteries(bent.place, stream(seed, "arteries"), variety)
     head = open_cisterns(bent, arteries)
     drawn = stream(seed, "clot or not").random() >= CLOT_FREE_SHARE
     wanted = drawn if with_clot is None else with_clot
