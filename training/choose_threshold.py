@@ -1,12 +1,14 @@
-"""Choose threshold and smallest volume on validation cases, and write them into model.json.
+"""Choose threshold, peak and smallest volume on validation cases, and write them into model.json.
 
-``python -m training.choose_threshold models/NAME/VERSION --cohort FOLDER``. Of the pairs that keep
-to the limits of false findings, the one with the best mean of Dice and detection (any overlap) over
-cases with a clot is taken.
+``python -m training.choose_threshold models/NAME/VERSION --cohort FOLDER``. Of the triples that
+keep to the limits of false findings, the one with the best mean of Dice and detection (any overlap)
+over cases with a clot is taken. Two thresholds, because where the outline of a clot is best drawn
+says nothing of how sure one should be that there is one.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -27,6 +29,8 @@ from training.memory import keep_freed_memory
 from training.metrics import Agreement, Label, compare
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+# 0: whatever reaches the threshold.
+PEAKS = (0.0, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
 # Of a case, and of the cases without a clot.
 MOST_FALSE_POSITIVES = 0.5
 MOST_FALSE_ALARMS = 0.2
@@ -47,16 +51,37 @@ def keeps_to_limits(agreements: Sequence[Agreement]) -> bool:
     return false_positives <= MOST_FALSE_POSITIVES and false_alarms <= MOST_FALSE_ALARMS
 
 
-def at_least(extraction: Extraction, smallest_mm3: float) -> Extraction:
-    """Return the findings of at least a volume, with the numbers they had."""
-    kept = tuple(f for f in extraction.findings if f.volume_mm3 >= smallest_mm3)
+def at_least(extraction: Extraction, smallest_mm3: float, peak: float = 0.0) -> Extraction:
+    """Return the findings of at least a volume and a peak, with the numbers they had."""
+    kept = tuple(
+        finding
+        for finding in extraction.findings
+        if finding.volume_mm3 >= smallest_mm3 and finding.probability >= peak
+    )
     voxels = extraction.mask.voxels
     inside = np.isin(voxels, [finding.number for finding in kept])
     return Extraction(kept, replace(extraction.mask, voxels=np.where(inside, voxels, 0)))
 
 
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """All findings of a case at one threshold, and what was compared of them already."""
+
+    label: Label
+    everything: Extraction
+    known: dict[tuple[int, ...], Agreement] = field(default_factory=dict)
+
+    def agreement(self, smallest_mm3: float, peak: float) -> Agreement:
+        """Compare the findings of at least a volume and a peak with the label."""
+        left = at_least(self.everything, smallest_mm3, peak)
+        numbers = tuple(finding.number for finding in left.findings)
+        if numbers not in self.known:
+            self.known[numbers] = compare(left, self.label)
+        return self.known[numbers]
+
+
 class Choice(NamedTuple):
-    """One pair, in the order of preference.
+    """One triple, in the order of preference.
 
     Attributes
     ----------
@@ -70,18 +95,19 @@ class Choice(NamedTuple):
 
 
 def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> Choice:
-    """Return the best pair within the limits, or, where there is none, the best of all."""
+    """Return the best triple within the limits, or, where there is none, the best of all."""
     choices = []
     for threshold in track(THRESHOLDS, "choosing"):
-        lowest = replace(spec, threshold=threshold, min_volume_mm3=min(SMALLEST_MM3))
+        lowest = replace(spec, threshold=threshold, min_volume_mm3=min(SMALLEST_MM3), peak=0.0)
         # Sides of the head play no part here.
         found = [
-            (label, extract_findings(probability, lowest, midline_x=0.0))
+            _Judged(label, extract_findings(probability, lowest, midline_x=0.0))
             for label, probability in maps
         ]
-        for volume in SMALLEST_MM3:
-            agreements = [compare(at_least(each, volume), label) for label, each in found]
-            chosen = replace(lowest, min_volume_mm3=volume)
+        peaks = [peak for peak in PEAKS if peak == 0 or peak > threshold]
+        for peak, volume in product(peaks, SMALLEST_MM3):
+            agreements = [each.agreement(volume, peak) for each in found]
+            chosen = replace(lowest, min_volume_mm3=volume, peak=peak)
             choices.append(Choice(keeps_to_limits(agreements), score(agreements), chosen))
     return max(choices, key=lambda choice: choice[:2])
 
@@ -118,12 +144,13 @@ def main(
     # What was measured at another threshold is not expected any more.
     write_spec(replace(chosen, expected_performance={}), model)
     typer.echo(
-        f"threshold {chosen.threshold}, smallest volume {chosen.min_volume_mm3} mm3, "
+        f"threshold {chosen.threshold}, peak {chosen.peak}, "
+        f"smallest volume {chosen.min_volume_mm3} mm3, "
         f"score {best:.3f} on {len(maps)} validation cases"
     )
     if not in_limits:
         typer.echo(
-            f"warning: no pair keeps to {MOST_FALSE_POSITIVES} false findings a case and "
+            f"warning: no triple keeps to {MOST_FALSE_POSITIVES} false findings a case and "
             f"{MOST_FALSE_ALARMS:.0%} of the cases without a clot",
             err=True,
         )

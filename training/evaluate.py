@@ -10,7 +10,7 @@ sequences that each site's archive would lack are taken away. The JSON document 
 ``schema_version``, ``data``
     "2.0", and what the cases are: "simulated" or "real".
 ``model``
-    name, version, sha256, threshold, min_volume_mm3.
+    name, version, sha256, threshold, peak, min_volume_mm3.
 ``condition``
     "all" sequences of each case, or "natural" missingness.
 ``cohorts``
@@ -190,7 +190,7 @@ def document(
         "data": _data_of(results),
         "model": {
             key: getattr(spec, key)
-            for key in ("name", "version", "sha256", "threshold", "min_volume_mm3")
+            for key in ("name", "version", "sha256", "threshold", "peak", "min_volume_mm3")
         },
         "condition": condition,
         "cohorts": {name: cohorts.count(name) for name in sorted(set(cohorts))},

@@ -42,7 +42,7 @@ patients.**
 ## Model
 
 {architecture}
-Threshold {threshold}, smallest finding {min_volume_mm3} mm3, both chosen on simulated validation
+Threshold {threshold}{peak}, smallest finding {min_volume_mm3} mm3, chosen on simulated validation
 cases. `weights.pt` holds the PyTorch weights, `golden/` a small simulated case and its Dice.
 
 ## Training data
@@ -182,6 +182,7 @@ def render(
         version=spec.version,
         architecture=architecture,
         threshold=spec.threshold,
+        peak=f", peak {spec.peak}" if spec.peak else "",
         min_volume_mm3=spec.min_volume_mm3,
         training_data=spec.training_data,
         labels=table("label", measured["labels"], MAIN),

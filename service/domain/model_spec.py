@@ -82,7 +82,7 @@ class ModelSpec:
         Channels of one direction of the recurrent state; its map has rows / divisor by columns /
         divisor elements.
     threshold : float
-        Probability from which a voxel belongs to a thrombus.
+        Probability from which a voxel belongs to a thrombus: where its outline is.
     min_volume_mm3 : float
         Smaller components are not reported.
     intended_use, training_data : str
@@ -90,6 +90,10 @@ class ModelSpec:
     expected_performance : mapping
         What was measured, on what, as in the model card. Its entry ``subsets``, which older models
         lack, holds the same for combinations of sequences, by the names of ``combination``.
+    peak : float
+        Components whose most probable voxel is less probable are not reported: whether there is a
+        thrombus, apart from where its outline is. 0, as in older models, leaves that to the
+        threshold.
 
     Raises
     ------
@@ -107,11 +111,13 @@ class ModelSpec:
     intended_use: str
     training_data: str
     expected_performance: Mapping[str, Any] = field(default_factory=dict)
+    peak: float = 0.0
 
     def __post_init__(self) -> None:
         _require(bool(self.name and self.version), "name and version must not be empty")
         _require(len(self.sha256) == 64, f"sha256 must have 64 digits, got {self.sha256!r}")
         _require(0 < self.threshold < 1, f"threshold must lie in 0..1, got {self.threshold}")
+        _require(0 <= self.peak < 1, f"peak must lie in 0..1, got {self.peak}")
         _require(self.state_channels >= 1, f"state_channels is {self.state_channels}")
         _require(self.min_volume_mm3 >= 0, f"min_volume_mm3 is {self.min_volume_mm3}")
         measured = self.expected_performance.get(COMBINATIONS, {})

@@ -11,7 +11,7 @@ from typing import Any
 from service.domain.finding import Finding, StudyResult
 from service.domain.sequence import Role
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 RESEARCH_USE_NOTICE = (
     "Research use only. Not a medical device. Not for diagnosis or treatment decisions."
 )
@@ -188,6 +188,8 @@ class ReportedModel:
         Probability from which a voxel belongs to a thrombus.
     min_volume_mm3 : float
         Smaller components are not reported.
+    peak : float
+        Components whose most probable voxel is less probable are not reported.
     intended_use : str
         What the model is for, as in its card.
     training_data : str
@@ -204,6 +206,7 @@ class ReportedModel:
     execution_provider: str
     threshold: float
     min_volume_mm3: float
+    peak: float
     intended_use: str
     training_data: str
     expected_performance: Mapping[str, Any]

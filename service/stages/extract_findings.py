@@ -55,7 +55,8 @@ def extract_findings(probability: Volume, spec: ModelSpec, *, midline_x: float) 
     probability : Volume
         0..1 on the reference grid, axes (slice, row, column).
     spec : ModelSpec
-        Its threshold and smallest volume decide what is a finding.
+        Its threshold says which voxels belong together; its smallest volume and its peak, which of
+        these components are findings (thresholding with hysteresis, Canny 1986).
     midline_x : float
         LPS x in mm of the middle of the head; smaller x is the patient's right.
     """
@@ -65,7 +66,12 @@ def extract_findings(probability: Volume, spec: ModelSpec, *, midline_x: float) 
         _component(probability.voxels, labels, number, box) for number, box in enumerate(boxes, 1)
     ]
     voxel_volume = probability.geometry.voxel_volume
-    kept = [part for part in components if len(part.indices) * voxel_volume >= spec.min_volume_mm3]
+    kept = [
+        part
+        for part in components
+        if len(part.indices) * voxel_volume >= spec.min_volume_mm3
+        and part.probability.max() >= spec.peak
+    ]
     kept.sort(key=lambda part: (-part.probability.max(), -len(part.indices), *part.indices[0]))
     mask = np.zeros(probability.geometry.shape, np.uint16)
     for number, part in enumerate(kept, 1):

@@ -180,6 +180,7 @@ def _model(content: ReportInput) -> ReportedModel:
         execution_provider=content.execution_provider,
         threshold=model.threshold,
         min_volume_mm3=model.min_volume_mm3,
+        peak=model.peak,
         intended_use=model.intended_use,
         training_data=model.training_data,
         expected_performance=model.overall_performance,

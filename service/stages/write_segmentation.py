@@ -160,6 +160,7 @@ def _algorithm(model: ModelSpec, identity: ResultIdentity) -> AlgorithmIdentific
             "weights_sha256": model.sha256,
             "threshold": f"{model.threshold:g}",
             "min_volume_mm3": f"{model.min_volume_mm3:g}",
+            "peak": f"{model.peak:g}",
             "analysis_digest": identity.analysis_digest,
         },
     )

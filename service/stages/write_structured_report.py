@@ -247,6 +247,7 @@ def _algorithm(model: ReportedModel, identity: ResultIdentity) -> AlgorithmIdent
             f"weights_sha256={model.sha256}",
             f"threshold={model.threshold:g}",
             f"min_volume_mm3={model.min_volume_mm3:g}",
+            f"peak={model.peak:g}",
             f"analysis_digest={identity.analysis_digest}",
         ],
     )

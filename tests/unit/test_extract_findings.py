@@ -17,7 +17,7 @@ GRID = Geometry.from_components(
 
 
 def spec(**changes: float) -> ModelSpec:
-    values = {"threshold": 0.5, "min_volume_mm3": 5.0} | changes
+    values = {"threshold": 0.5, "min_volume_mm3": 5.0, "peak": 0.0} | changes
     return ModelSpec(
         name="test",
         version="1",
@@ -26,6 +26,7 @@ def spec(**changes: float) -> ModelSpec:
         state_channels=4,
         threshold=values["threshold"],
         min_volume_mm3=values["min_volume_mm3"],
+        peak=values["peak"],
         intended_use="tests",
         training_data="none",
     )
@@ -89,6 +90,19 @@ def test_smaller_than_the_least_volume_is_no_finding() -> None:
     volume = probability(a=(box, 0.9))
     assert extract_findings(volume, spec(), midline_x=0.0).findings == ()
     assert len(extract_findings(volume, spec(min_volume_mm3=1.0), midline_x=0.0).findings) == 1
+
+
+def test_a_component_that_is_nowhere_probable_enough_is_no_finding() -> None:
+    dull = (slice(2, 4), slice(5, 10), slice(10, 20))
+    bright = (slice(2, 4), slice(20, 25), slice(10, 20))
+    inside = (slice(3, 4), slice(22, 23), slice(14, 15))
+    seen = probability(a=(dull, 0.6), b=(bright, 0.6), c=(inside, 0.9))
+    found = extract_findings(seen, spec(peak=0.8), midline_x=0.0)
+    (finding,) = found.findings
+    assert finding.voxel_count == 2 * 5 * 10
+    assert found.mask.voxels[bright].all()
+    assert not found.mask.voxels[dull].any()
+    assert len(extract_findings(seen, spec(), midline_x=0.0).findings) == 2
 
 
 def test_nothing_above_the_threshold_is_an_empty_mask() -> None:

@@ -214,7 +214,7 @@ def test_reports_obey_the_schema(report: DetectionReport) -> None:
     document = json.loads(report_to_json(report))
     jsonschema.Draft202012Validator(report_schema()).validate(document)
     assert document["result"] == report.result.value
-    assert document["schema_version"] == "1.3"
+    assert document["schema_version"] == "1.4"
     assert "Research use only" in document["research_use_notice"]
 
 

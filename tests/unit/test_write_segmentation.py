@@ -100,6 +100,7 @@ def test_segments_say_what_they_are() -> None:
         algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
         assert MODEL.sha256 in algorithm.AlgorithmParameters
         assert "threshold=0.4" in algorithm.AlgorithmParameters
+        assert "peak=0.5" in algorithm.AlgorithmParameters
     assert segments[0].TrackingUID == IDENTITY.tracking_uid(1) != segments[1].TrackingUID
 
 

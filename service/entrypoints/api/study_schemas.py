@@ -56,6 +56,7 @@ class ModelView(BaseModel):
     roles: list[Role]
     threshold: float
     min_volume_mm3: float
+    peak: float
     default: bool = Field(description="Used when a request names no model.")
     intended_use: str
     training_data: str
@@ -71,6 +72,7 @@ class ModelView(BaseModel):
             roles=list(spec.input.roles),
             threshold=spec.threshold,
             min_volume_mm3=spec.min_volume_mm3,
+            peak=spec.peak,
             default=default,
             intended_use=spec.intended_use,
             training_data=spec.training_data,
@@ -93,6 +95,7 @@ class ModelList(BaseModel):
                             "roles": ["SUSC", "PHASE", "DWI", "ADC", "FLAIR", "TOF"],
                             "threshold": 0.5,
                             "min_volume_mm3": 5.0,
+                            "peak": 0.9,
                             "default": True,
                             "intended_use": "research",
                             "training_data": "simulated studies",
