@@ -53,14 +53,22 @@ def keeps_to_limits(agreements: Sequence[Agreement]) -> bool:
 
 def at_least(extraction: Extraction, smallest_mm3: float, peak: float = 0.0) -> Extraction:
     """Return the findings of at least a volume and a peak, with the numbers they had."""
-    kept = tuple(
-        finding
+    return _of_numbers(extraction, _numbers(extraction, smallest_mm3, peak))
+
+
+def _numbers(extraction: Extraction, smallest_mm3: float, peak: float) -> frozenset[int]:
+    return frozenset(
+        finding.number
         for finding in extraction.findings
         if finding.volume_mm3 >= smallest_mm3 and finding.probability >= peak
     )
+
+
+def _of_numbers(extraction: Extraction, numbers: frozenset[int]) -> Extraction:
     voxels = extraction.mask.voxels
-    inside = np.isin(voxels, [finding.number for finding in kept])
-    return Extraction(kept, replace(extraction.mask, voxels=np.where(inside, voxels, 0)))
+    kept = np.where(np.isin(voxels, list(numbers)), voxels, 0)
+    findings = tuple(f for f in extraction.findings if f.number in numbers)
+    return Extraction(findings, replace(extraction.mask, voxels=kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +77,13 @@ class _Judged:
 
     label: Label
     everything: Extraction
-    known: dict[tuple[int, ...], Agreement] = field(default_factory=dict)
+    known: dict[frozenset[int], Agreement] = field(default_factory=dict)
 
     def agreement(self, smallest_mm3: float, peak: float) -> Agreement:
         """Compare the findings of at least a volume and a peak with the label."""
-        left = at_least(self.everything, smallest_mm3, peak)
-        numbers = tuple(finding.number for finding in left.findings)
+        numbers = _numbers(self.everything, smallest_mm3, peak)
         if numbers not in self.known:
-            self.known[numbers] = compare(left, self.label)
+            self.known[numbers] = compare(_of_numbers(self.everything, numbers), self.label)
         return self.known[numbers]
 
 
