@@ -160,7 +160,9 @@ def fetch_compose() -> None:
 def require_compose() -> Path:
     """Return Docker Compose, or skip the test with a word about where it comes from."""
     if not COMPOSE.exists():
-        pytest.skip(f"Docker Compose {COMPOSE_VERSION} is missing: python -m tests.tools fetches it")
+        pytest.skip(
+            f"Docker Compose {COMPOSE_VERSION} is missing: python -m tests.tools fetches it"
+        )
     return COMPOSE
 
 

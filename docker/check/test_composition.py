@@ -103,7 +103,9 @@ def test_every_image_has_a_version(composition: dict[str, Any]) -> None:
 
 
 def test_all_images_have_one_base_of_one_version() -> None:
-    bases = {re.findall(r"^ARG PYTHON_IMAGE=(.+)$", f.read_text(), re.M)[0] for f in DOCKERFILES}
+    bases = {
+        re.findall(r"^ARG PYTHON_IMAGE=(.+)$", f.read_text(), re.MULTILINE)[0] for f in DOCKERFILES
+    }
     assert len(DOCKERFILES) == 3
     assert len(bases) == 1
     assert re.fullmatch(r"docker\.io/library/python:\d+\.\d+\.\d+-slim-bookworm", *bases)
