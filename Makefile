@@ -66,7 +66,7 @@ docs: $(VENV)/.documentation
 secrets:
 	@docker/make_secrets.sh
 
-# With buildah; IMAGES may also name worker-gpu and trainer.
+# With buildah; IMAGES may also name worker-gpu, trainer-cpu and trainer-gpu.
 IMAGES := gateway worker-cpu
 images:
 	docker/build_images.sh $(IMAGES)

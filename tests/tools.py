@@ -72,6 +72,7 @@ TOOLS = {
         Tool("storescu", None, "dcmtk"),
         Tool("echoscu", None, "dcmtk"),
         Tool("chromium", None, "chromium"),
+        Tool("prometheus", None, "prometheus"),
         Tool("npm", None, "npm"),
     )
 }

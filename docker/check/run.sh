@@ -1,7 +1,7 @@
 #!/bin/bash
 # `make images-check`: build the images and try the composition's commands, without a Docker engine.
 #
-# usage: run.sh PYTHON [IMAGE...]     IMAGE: gateway worker-cpu (default), worker-gpu, trainer
+# usage: run.sh PYTHON [IMAGE...]     IMAGE: gateway worker-cpu (default), worker-gpu, trainer-cpu
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$1
