@@ -13,7 +13,7 @@ revision=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 torch_index=()
 options=(--format docker --build-arg "VERSION=$version" --build-arg "REVISION=$revision")
 for name in PIP_INDEX_URL PIP_FIND_LINKS; do
-    if [ -n "${!name:-}" ]; then options+=(--env "$name=${!name}"); fi
+    if [ -n "${!name:-}" ]; then options+=(--build-arg "$name=${!name}"); fi
 done
 if [ -d "${PIP_FIND_LINKS:-}" ]; then
     options+=(--volume "$PIP_FIND_LINKS:$PIP_FIND_LINKS:ro")

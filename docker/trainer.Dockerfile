@@ -6,6 +6,9 @@ FROM ${PYTHON_IMAGE} AS build
 ARG VARIANT=cpu
 # Asked besides PyPI, which has no torch without CUDA.
 ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+# Where pip finds packages, if not on PyPI; of the build alone.
+ARG PIP_INDEX_URL=""
+ARG PIP_FIND_LINKS=""
 COPY docker/install.sh /build/install.sh
 COPY . /build/source
 RUN [ "${VARIANT}" = gpu ] || export PIP_EXTRA_INDEX_URL="${TORCH_CPU_INDEX}"; \

@@ -36,4 +36,11 @@ if ! buildah images --quiet "$base" >/dev/null 2>&1; then
     timeout 60 buildah pull --quiet "$base" 2>/dev/null || docker/check/stand_ins.sh "$base"
 fi
 docker/build_images.sh "${images[@]}"
-"$python" -m pytest -q -s -p no:xdist docker/check/test_images.py
+
+# What was built decides what is tried.
+checks=()
+built=" ${images[*]} "
+case $built in *" gateway "*" worker-cpu "* | *" worker-cpu "*" gateway "*) checks+=(docker/check/test_images.py) ;; esac
+case $built in *" worker-gpu "*) checks+=(docker/check/test_worker_gpu.py) ;; esac
+case $built in *" trainer-cpu "*) checks+=(docker/check/test_trainer.py) ;; esac
+[ ${#checks[@]} -eq 0 ] || "$python" -m pytest -q -s -p no:xdist "${checks[@]}"

@@ -131,6 +131,19 @@ def start(each: Container) -> None:
     tell(f"{each.service.name}: healthy {time.monotonic() - begun:.1f} s after its start")
 
 
+def image_named(name: str, services: dict[str, Service]) -> Service:
+    """Return an image beside the composition, of the composition's version, as a service."""
+    version = services["worker"].image.rpartition(":")[2]
+    return Service(name, f"thrombolens/{name}:{version}", (), {}, (), ())
+
+
+def output(each: Container, *command: str) -> str:
+    """Return what a command in it printed; it has to end well."""
+    done = each.run(command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def demo_study(folder: Path) -> Path:
     """Unpack the demo study."""
     with zipfile.ZipFile(ROOT / "examples/demo-study.zip") as packed:

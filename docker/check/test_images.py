@@ -24,6 +24,7 @@ from docker.check.site import (
     Site,
     container,
     demo_study,
+    output,
     prepared_site,
     send_study,
     start,
@@ -84,12 +85,6 @@ def check_image(each: Container) -> None:
     assert ("onnxruntime" in parts) == (each.service.name == "worker")
     assert each.run(["python", "-c", "import pip"]).returncode == 1
     assert each.run(["touch", "/opt/thrombolens/x"]).returncode == 1
-
-
-def output(each: Container, *command: str) -> str:
-    done = each.run(command)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def not_as_pinned(versions: dict[str, str]) -> dict[str, str]:
