@@ -27,7 +27,9 @@ COPY --from=build /opt/thrombolens /opt/thrombolens
 RUN install -d -o 10001 -g 10001 -m 0750 /data
 USER 10001:10001
 WORKDIR /data
-ENV PATH=/opt/thrombolens/bin:/usr/local/bin:/usr/bin:/bin \
+# MONAI asks who runs it; the user has no name otherwise.
+ENV USER=thrombolens \
+    PATH=/opt/thrombolens/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp

@@ -49,7 +49,8 @@ def test_it_simulates_and_trains(tmp_path: Path) -> None:
             assert "--resume" in output(trainer, "python", "-m", "training.train", "--help")
             output(trainer, *COHORT.split())
             output(trainer, "python", "-m", "training.train", "tiny.toml")
-            steps = [json.loads(line) for line in (home / "data/run/log.jsonl").open()]
+            lines = (home / "data/run/log.jsonl").read_text().splitlines()
+            steps = [json.loads(line) for line in lines]
             tell(f"trainer-cpu: losses {[round(step['loss'], 3) for step in steps]}")
             assert [step["step"] for step in steps] == [1, 2]
             assert (home / "data/run/checkpoint.pt").stat().st_size > 0
