@@ -72,7 +72,6 @@ TOOLS = {
         Tool("storescu", None, "dcmtk"),
         Tool("echoscu", None, "dcmtk"),
         Tool("chromium", None, "chromium"),
-        Tool("prometheus", None, "prometheus"),
         Tool("npm", None, "npm"),
     )
 }

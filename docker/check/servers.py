@@ -81,8 +81,10 @@ def prometheus_of_the_composition(home: Path, api_port: int) -> Iterator[httpx.C
         told = told.replace(before, after)
     file.write_text(told)
     port = free_port()
+    program = shutil.which("prometheus")
+    assert program is not None, "run.sh installs the Debian package prometheus"
     command = [
-        str(needed("prometheus")), f"--config.file={file}",
+        program, f"--config.file={file}",
         f"--storage.tsdb.path={home / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
     with (
