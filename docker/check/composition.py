@@ -1,20 +1,16 @@
-"""What ``docker-compose.yml`` says, as far as a check of the images needs it."""
+"""What Docker Compose makes of ``docker-compose.yml`` and ``.env.example``, without an engine."""
 
-import re
+import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.tools import COMPOSE
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.example"
-# ${NAME}, ${NAME:-default}, ${NAME:?message}; $$ is a dollar sign.
-_VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<rest>[^}]*))?\})")
-
-
-_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -43,59 +39,39 @@ def example_settings() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def read_composition(settings: dict[str, str]) -> dict[str, Service]:
-    """Return all services by name, with the settings put in."""
-    whole = filled_file(settings)
+def read_composition() -> dict[str, Service]:
+    """Return all services of all profiles by name."""
+    whole = configured(COMPOSE_PROFILES="*")
     return {name: _service(name, told) for name, told in whole["services"].items()}
 
 
-def filled_file(settings: dict[str, str]) -> dict[str, Any]:
-    """Return the whole file with the settings put in."""
-    filled: dict[str, Any] = _filled(yaml.safe_load(FILE.read_text()), settings)
-    return filled
+def configured(**changed: str) -> dict[str, Any]:
+    """Return the file as Docker Compose understands it, with some settings changed.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not accept the file, or has a warning about it.
+    """
+    done = subprocess.run(
+        [COMPOSE, "--file", FILE, "--env-file", EXAMPLE, "config", "--format", "json"],
+        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **changed},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode or done.stderr:
+        raise RuntimeError(done.stderr)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def _service(name: str, told: dict[str, Any]) -> Service:
-    secrets = [each for each in told.get("secrets", []) if isinstance(each, str)]
+    targets = [Path(each["target"]) for each in told.get("secrets", [])]
     test = told.get("healthcheck", {}).get("test", [])
     return Service(
         name=name,
         image=told["image"],
-        command=tuple(told.get("command", ())),
-        environment={key: str(value) for key, value in told.get("environment", {}).items()},
-        secrets=tuple(secrets),
+        command=tuple(told.get("command") or ()),
+        environment=told.get("environment", {}),
+        secrets=tuple(each.name for each in targets if each.parent == Path("/run/secrets")),
         health=tuple(test[1:]) if test[:1] == ["CMD"] else (),
     )
-
-
-def _filled(told: Any, settings: dict[str, str]) -> Any:  # noqa: ANN401 - any YAML value
-    if isinstance(told, dict):
-        return {key: _filled(value, settings) for key, value in told.items()}
-    if isinstance(told, list):
-        return [_filled(value, settings) for value in told]
-    if not isinstance(told, str):
-        return told
-    text = fill(told, settings)
-    # What is a truth value after it was put in, Compose takes for one.
-    return text if text == told else _TRUTH.get(text, text)
-
-
-def fill(text: str, settings: dict[str, str]) -> str:
-    """Put settings into a text as Compose does.
-
-    Raises
-    ------
-    KeyError
-        If one that must be set is not.
-    """
-
-    def value(found: re.Match[str]) -> str:
-        if found["name"] is None:
-            return "$"
-        if settings.get(found["name"]):
-            return settings[found["name"]]
-        if found["kind"] == "-":
-            return found["rest"]
-        raise KeyError(found["name"])
-
-    return _VARIABLE.sub(value, text)

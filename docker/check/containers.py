@@ -117,6 +117,10 @@ class Container:
         """Whether the service's command still runs."""
         return self._process is not None and self._process.poll() is None
 
+    def log(self) -> str:
+        """Return what the service has logged."""
+        return self._log.read_text()
+
     def stop(self) -> None:
         """End the service's command."""
         if self._process is None:

@@ -1,31 +1,57 @@
-"""The compose file: valid by the specification, hardened, complete, and told in .env.example."""
+"""The compose file: as Docker Compose understands it, hardened, complete, told in .env.example."""
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from docker.check.composition import EXAMPLE, FILE, ROOT, example_settings, filled_file
+from docker.check.composition import EXAMPLE, FILE, ROOT, configured, example_settings
+from tests.tools import require_compose
 
-compose_spec = pytest.importorskip("compose_spec", reason="compose-spec comes with the extra dev")
 OURS = {"migrate", "api", "listener", "deliverer", "worker", "worker-gpu"}
+ALWAYS = {"migrate", "api", "listener", "deliverer"}
+DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compose() -> None:
+    require_compose()
 
 
 @pytest.fixture(scope="module")
 def composition() -> dict[str, Any]:
-    return filled_file(example_settings())
+    return configured(COMPOSE_PROFILES="*")
 
 
-def test_it_follows_the_specification(composition: dict[str, Any]) -> None:
-    told = compose_spec.PyCompose.from_yaml(yaml.safe_dump(composition))
-    told.validate()
-    told.validate_networks()
-    told.validate_secrets()
-    told.validate_volumes()
-    assert set(told.service_names()) >= OURS
+@pytest.mark.parametrize(
+    ("profiles", "started"),
+    [
+        ("bundled,cpu,archive", {"redis", "postgres", "worker", "orthanc"}),
+        ("bundled,gpu,archive", {"redis", "postgres", "worker-gpu", "orthanc"}),
+        ("cpu", {"worker"}),
+        (
+            "bundled,gpu,observability,gpu-metrics",
+            {"redis", "postgres", "worker-gpu", "prometheus", "grafana", "gpu-metrics"},
+        ),
+    ],
+)
+def test_profiles_choose_what_is_started(profiles: str, started: set[str]) -> None:
+    assert set(configured(COMPOSE_PROFILES=profiles)["services"]) == ALWAYS | started
+
+
+def test_the_example_starts_what_the_documentation_says() -> None:
+    assert set(configured()["services"]) == ALWAYS | {"redis", "postgres", "worker", "orthanc"}
+
+
+def test_servers_elsewhere_need_no_others_and_a_way_out() -> None:
+    told = configured(COMPOSE_PROFILES="cpu", INTERNAL_NETWORK_CLOSED="false")
+    assert not told["networks"]["internal"].get("internal", False)
+    for service in told["services"].values():
+        needed = [name for name, how in service["depends_on"].items() if how["required"]]
+        assert set(needed) <= {"migrate"}
+    assert configured()["networks"]["internal"]["internal"] is True
 
 
 def test_every_setting_of_the_environment_file_is_used_and_explained() -> None:
@@ -49,15 +75,25 @@ def test_our_processes_are_hardened(composition: dict[str, Any]) -> None:
 
 
 def test_any_number_of_workers_can_run(composition: dict[str, Any]) -> None:
-    worker = composition["services"]["worker"]
-    assert "ports" not in worker
-    assert "container_name" not in worker
+    for name in ("worker", "worker-gpu"):
+        assert not composition["services"][name].keys() & {"ports", "container_name", "hostname"}
+
+
+def test_a_gpu_is_reserved_for_its_worker_alone(composition: dict[str, Any]) -> None:
+    def devices(name: str) -> list[dict[str, Any]]:
+        resources = composition["services"][name].get("deploy", {}).get("resources", {})
+        return list(resources.get("reservations", {}).get("devices", []))
+
+    (device,) = devices("worker-gpu")
+    assert (device["driver"], device["capabilities"], device["count"]) == ("nvidia", ["gpu"], 1)
+    assert not devices("worker")
 
 
 def test_nothing_starts_before_the_migration_ended(composition: dict[str, Any]) -> None:
     for name in OURS - {"migrate"}:
         after = composition["services"][name]["depends_on"]["migrate"]
-        assert after == {"condition": "service_completed_successfully"}
+        assert after["condition"] == "service_completed_successfully"
+        assert after["required"] is True
 
 
 def test_every_image_has_a_version(composition: dict[str, Any]) -> None:
@@ -66,9 +102,18 @@ def test_every_image_has_a_version(composition: dict[str, Any]) -> None:
         assert re.search(r"\d", tag), service["image"]
 
 
+def test_all_images_have_one_base_of_one_version() -> None:
+    bases = {
+        re.findall(r"^ARG PYTHON_IMAGE=(.+)$", f.read_text(), re.MULTILINE)[0] for f in DOCKERFILES
+    }
+    assert len(DOCKERFILES) == 3
+    assert len(bases) == 1
+    assert re.fullmatch(r"docker\.io/library/python:\d+\.\d+\.\d+-slim-bookworm", *bases)
+
+
 def test_no_secret_stands_in_a_file_of_the_repository(composition: dict[str, Any]) -> None:
     for name, secret in composition["secrets"].items():
-        assert secret == {"file": f"docker/secrets/{name}"}
+        assert Path(secret["file"]) == ROOT / "docker" / "secrets" / name
     for service in composition["services"].values():
         for variable in service.get("environment", {}):
             if re.search(r"PASSWORD|SECRET|TOKEN|URL", variable):
@@ -76,14 +121,13 @@ def test_no_secret_stands_in_a_file_of_the_repository(composition: dict[str, Any
     assert "/docker/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def mounted_files(composition: dict[str, Any]) -> Iterator[str]:
-    for service in composition["services"].values():
-        for volume in service.get("volumes", []):
-            source = volume.split(":")[0]
-            if source.startswith("./"):
-                yield source
-
-
 def test_every_mounted_file_is_there(composition: dict[str, Any]) -> None:
-    for source in mounted_files(composition):
-        assert (ROOT / source).exists(), source
+    mounted = [
+        Path(volume["source"])
+        for service in composition["services"].values()
+        for volume in service.get("volumes", [])
+        if volume["type"] == "bind"
+    ]
+    assert len(mounted) > 5
+    for source in mounted:
+        assert source.exists(), source

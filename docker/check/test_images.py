@@ -1,211 +1,78 @@
 """The composition's commands, from the images, with a PACS that sends and an archive that receives.
 
-Run by ``make images-check``. Redis, PostgreSQL and Orthanc are those of this machine, on loopback.
+Run by ``make images-check``. Redis, PostgreSQL, Orthanc and Prometheus are those of this machine,
+on loopback.
 """
 
 import json
-import shutil
-import socket
+import os
+import signal
 import subprocess
-import tempfile
 import time
-import zipfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import httpx
-import sqlalchemy as sa
+import pydicom
+import pytest
 
-from docker.check.composition import ROOT, Service, example_settings, read_composition
+from docker.check.composition import ROOT, read_composition
 from docker.check.containers import Container
-from tests.processes import free_port, system_postgres, wait_until
-from tests.tools import TOOLS, find, missing
+from docker.check.servers import needed, prometheus_of_the_composition
+from docker.check.site import (
+    UID,
+    Site,
+    container,
+    demo_study,
+    output,
+    prepared_site,
+    send_study,
+    start,
+    tell,
+)
+from tests.peers import ohif
+from tests.processes import wait_until
+from tests.tools import VIEWER
+from tests.viewer import viewer
 
-UID = 10001
-QUIET_S = 4
 RESULT_S = 900.0
-START_S = 120.0
-
-
-@dataclass(frozen=True)
-class Site:
-    """Everything around the service: folders, ports, servers."""
-
-    data: Path
-    secrets: Path
-    config: Path
-    logs: Path
-    api_port: int
-    dicom_port: int
-    archive: httpx.Client
+WORKERS = 2
+UPLOADS = 4
+# Nothing went wrong in these ways, and there is no GPU.
+EMPTY_PANELS = {"Failed jobs by reason", "Failed test inferences", "GPU memory in use"}
 
 
 def test_a_pacs_sends_and_the_archive_gets_results(tmp_path: Path) -> None:
-    services = read_composition(example_settings())
+    services = read_composition()
+    study = demo_study(tmp_path / "study")
     with ExitStack() as stack:
         site = stack.enter_context(prepared_site(tmp_path))
         with container(services["migrate"], site) as migrate:
             migrated = migrate.run(migrate.service.command)
             assert migrated.returncode == 0, migrated.stderr
             tell(f"migrate: {migrated.stdout.strip().splitlines()[-1]}")
-        names = ("worker", "api", "listener", "deliverer")
-        running = [stack.enter_context(container(services[name], site)) for name in names]
-        for each in running:
+        workers = [container(services["worker"], site, n + 1) for n in range(WORKERS)]
+        others = [container(services[name], site) for name in ("api", "listener", "deliverer")]
+        processes = [stack.enter_context(each) for each in (*workers, *others)]
+        for each in processes:
             start(each)
-        for each in running:
+        for each in processes[WORKERS - 1 :]:
             check_image(each)
-        send_demo_study(site)
+        prometheus = stack.enter_context(prometheus_of_the_composition(site.home, site.api_port))
+        send_study(study, site.dicom_port, "THROMBOLENS")
         wait_for_results(site)
-        for each in running:
-            assert each.running(), log_of(site, each)
-            assert each.health(), log_of(site, each)
+        check_workers_share(site, workers)
+        check_refusal(site, tmp_path)
+        check_dashboard(prometheus)
+        check_viewer(site, study)
+        for each in processes:
+            assert each.running(), each.log()
+            assert each.health(), each.log()
             assert each.written() == []
-
-
-@contextmanager
-def prepared_site(folder: Path) -> Iterator[Site]:
-    """Make secrets and configuration with ports of their own, and start the servers."""
-    needed("pg_dump")  # whose package brings the server
-    # A short path that others than root may enter: sockets and containers of other users.
-    with tempfile.TemporaryDirectory(prefix="images-", dir="/var/tmp") as place:
-        home = Path(place)
-        home.chmod(0o755)
-        redis_port, orthanc_port = free_port(), free_port()
-        with system_postgres() as admin:
-            postgres = sa.make_url(admin)
-            make_secrets(home, f"127.0.0.1:{postgres.port}", f"127.0.0.1:{redis_port}")
-            make_database(admin, (home / "secrets/postgres_password").read_text())
-            with (
-                redis_of_the_composition(home, redis_port),
-                orthanc_of_the_composition(home, orthanc_port) as archive,
-            ):
-                dicom_port = configure(home, orthanc_port)
-                (home / "data").mkdir()
-                shutil.chown(home / "data", UID, UID)
-                logs = folder / "logs"
-                logs.mkdir()
-                yield Site(
-                    home / "data", home / "secrets", home / "config", logs,
-                    free_port(), dicom_port, archive,
-                )  # fmt: skip
-
-
-def needed(program: str) -> Path:
-    """Return a program of this machine; a check that skips itself would check nothing."""
-    found = find(program)
-    assert found is not None, missing(TOOLS[program])
-    return found
-
-
-def make_secrets(home: Path, postgres: str, redis: str) -> None:
-    script = ROOT / "docker" / "make_secrets.sh"
-    subprocess.run([script, home / "secrets", postgres, redis], check=True, capture_output=True)
-    # The engine mounts each file past the folder that only root may enter; buildah does not.
-    (home / "secrets").chmod(0o755)
-
-
-def make_database(admin: str, password: str) -> None:
-    """Do what the image of PostgreSQL does at its first start."""
-    engine = sa.create_engine(admin, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE ROLE thrombolens LOGIN PASSWORD '{password}'"))
-        connection.execute(sa.text("CREATE DATABASE thrombolens OWNER thrombolens"))
-    engine.dispose()
-
-
-@contextmanager
-def redis_of_the_composition(home: Path, port: int) -> Iterator[None]:
-    """Run Redis with the configuration that is its secret."""
-    (home / "redis").mkdir()
-    command = [
-        str(needed("redis-server")), str(home / "secrets/redis_conf"),
-        "--port", str(port), "--bind", "127.0.0.1",
-    ]  # fmt: skip
-    with (home / "redis.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=home / "redis", stdout=log, stderr=log)
-    try:
-        wait_until(lambda: listens(port) or server.poll() is not None, START_S, "Redis listens")
-        assert server.poll() is None, (home / "redis.log").read_text()
-        yield
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def orthanc_of_the_composition(home: Path, port: int) -> Iterator[httpx.Client]:
-    """Run Orthanc with the composition's configuration; yield a client that is let in."""
-    told = json.loads((ROOT / "docker/orthanc/orthanc.json").read_text())
-    told |= json.loads((home / "secrets/orthanc_users").read_text())
-    storage = str(home / "orthanc")
-    told |= {
-        "HttpPort": port, "DicomPort": free_port(),
-        "StorageDirectory": storage, "IndexDirectory": storage,
-        "Plugins": [str(needed("libOrthancDicomWeb.so"))],
-    }  # fmt: skip
-    file = home / "orthanc.json"
-    file.write_text(json.dumps(told))
-    with (home / "orthanc.log").open("wb") as log:
-        server = subprocess.Popen([str(needed("Orthanc")), str(file)], stdout=log, stderr=log)
-    password = (home / "secrets/orthanc_password").read_text()
-    limits = httpx.Limits(max_keepalive_connections=0)
-    base = f"http://127.0.0.1:{port}"
-    try:
-        with httpx.Client(base_url=base, auth=("thrombolens", password), limits=limits) as client:
-            wait_until(lambda: answers(client, "/system"), START_S, "Orthanc answers")
-            yield client
-    finally:
-        server.kill()
-        server.wait()
-
-
-def answers(client: httpx.Client, path: str) -> bool:
-    try:
-        return client.get(path).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def configure(home: Path, orthanc_port: int) -> int:
-    """Copy the configuration with chosen ports and less patience; return the DICOM port."""
-    source = ROOT / "docker" / "config"
-    port = free_port()
-    (home / "config").mkdir()
-    destinations = (source / "destinations.yaml").read_text()
-    changed = destinations.replace("orthanc:8042", f"127.0.0.1:{orthanc_port}")
-    assert changed != destinations
-    (home / "config/destinations.yaml").write_text(changed)
-    sources = (source / "sources.yaml").read_text()
-    changed = sources.replace("port: 11112", f"port: {port}")
-    changed = changed.replace("study_quiet_seconds: 60", f"study_quiet_seconds: {QUIET_S}")
-    changed = changed.replace("series_quiet_seconds: 20", "series_quiet_seconds: 2")
-    assert str(port) in changed
-    assert f": {QUIET_S}," in changed
-    (home / "config/sources.yaml").write_text(changed)
-    return port
-
-
-def container(service: Service, site: Site) -> Container:
-    secrets = [f"{site.secrets / name}:/run/secrets/{name}:ro" for name in service.secrets]
-    mounts = [f"{site.data}:/data", f"{site.config}:/etc/thrombolens:ro", *secrets]
-    replaced = {"THROMBOLENS_HOST": "127.0.0.1", "THROMBOLENS_PORT": str(site.api_port)}
-    return Container(service, mounts, replaced, site.logs / f"{service.name}.log")
-
-
-def start(each: Container) -> None:
-    """Start a service; print how long it took until its health check was content."""
-    begun = time.monotonic()
-    each.start()
-    wait_until(lambda: each.health() or not each.running(), START_S, f"{each.service.name} is well")
-    assert each.running(), f"{each.service.name} ended"
-    tell(f"{each.service.name}: healthy {time.monotonic() - begun:.1f} s after its start")
+        check_loss_of_a_worker(site, workers)
 
 
 def check_image(each: Container) -> None:
@@ -213,7 +80,9 @@ def check_image(each: Container) -> None:
     assert "not a medical device" in each.labels()["org.opencontainers.image.description"]
     assert output(each, "id", "-u") == str(UID)
     bill = json.loads(output(each, "cat", "/opt/thrombolens/sbom.cdx.json"))
-    parts = {part["name"].lower() for part in bill["components"]}
+    versions = {part["name"].lower(): part["version"] for part in bill["components"]}
+    assert not_as_pinned(versions) == {}
+    parts = versions.keys()
     assert "pydicom" in parts
     assert "torch" not in parts
     assert ("onnxruntime" in parts) == (each.service.name == "worker")
@@ -221,55 +90,151 @@ def check_image(each: Container) -> None:
     assert each.run(["touch", "/opt/thrombolens/x"]).returncode == 1
 
 
-def output(each: Container, *command: str) -> str:
-    done = each.run(command)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def send_demo_study(site: Site) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        zipfile.ZipFile(ROOT / "examples/demo-study.zip").extractall(folder)
-        subprocess.run(
-            [
-                str(needed("storescu")), "+sd", "+r", "-R", "-aet", "PACS", "-aec", "THROMBOLENS",
-                "127.0.0.1", str(site.dicom_port), folder,
-            ],
-            check=True,
-        )  # fmt: skip
+def not_as_pinned(versions: dict[str, str]) -> dict[str, str]:
+    """Return distributions, except ourselves, of another version than ``constraints.txt`` has."""
+    lines = (ROOT / "constraints.txt").read_text().lower().splitlines()
+    pinned = {line.split("==")[0]: line.split("==")[1] for line in lines if "==" in line}
+    # redis asks for async-timeout on a Python before 3.11.3, which that of a stand-in is.
+    ours = {"thrombolens", "async-timeout"}
+    others = {name: one for name, one in versions.items() if name not in ours}
+    return {name: one for name, one in others.items() if pinned.get(name) != one}
 
 
 def wait_for_results(site: Site) -> None:
-    """Wait until the archive holds segmentation and report; look at the metrics."""
+    """Wait until the archive holds segmentation and report."""
     begun = time.monotonic()
     wait_until(
         lambda: archived(site) >= {"SEG", "SR"} or has_failed(site),
         RESULT_S,
         "SEG and SR are archived",
     )
-    assert not has_failed(site), (site.logs / "worker.log").read_text()[-4000:]
+    assert not has_failed(site), logs(site, "worker")
     tell(f"SEG and SR in Orthanc {time.monotonic() - begun:.1f} s after the last instance was sent")
-    assert 'thrombolens_jobs{state="SUCCEEDED"} 1.0' in metrics(site)
+
+
+def check_workers_share(site: Site, workers: Sequence[Container]) -> None:
+    """Send several studies at once; every worker has to take some."""
+    content = (ROOT / "examples/demo-study.zip").read_bytes()
+    for _ in range(UPLOADS):
+        sent = httpx.post(f"{site.api}/segment", files=[("files", ("s.zip", content))], timeout=60)
+        assert sent.status_code == 202, sent.text
+    wanted = f'thrombolens_jobs{{state="SUCCEEDED"}} {UPLOADS + 1}.0'
+    wait_until(lambda: wanted in site.metrics or has_failed(site), RESULT_S, "all are analysed")
+    assert not has_failed(site), logs(site, "worker")
+
+    def done() -> list[int]:
+        return [each.log().count('"event": "job_succeeded"') for each in workers]
+
+    wait_until(lambda: sum(done()) == UPLOADS + 1, 10, "all ends are logged")
+    tell(f"{UPLOADS + 1} studies, by worker: {done()}")
+    assert min(done()) > 0
+
+
+def check_refusal(site: Site, folder: Path) -> None:
+    """Send our own segmentation back: it is refused, and counted."""
+    own = folder / "own"
+    own.mkdir()
+    segmentation(site).save_as(own / "seg.dcm")
+    with pytest.raises(subprocess.CalledProcessError):
+        send_study(own, site.dicom_port, "THROMBOLENS")
+    wanted = 'thrombolens_refused_instances_total{code="OWN_OUTPUT",source="pacs"} 1.0'
+    wait_until(lambda: wanted in site.metrics, 30, "the refusal is counted")
+
+
+def segmentation(site: Site) -> pydicom.Dataset:
+    """Fetch a segmentation from Orthanc."""
+    found = [one for one in all_series(site) if one["MainDicomTags"]["Modality"] == "SEG"]
+    content = site.archive.client.get(f"/instances/{found[0]['Instances'][0]}/file").content
+    return pydicom.dcmread(BytesIO(content))
+
+
+def check_dashboard(prometheus: httpx.Client) -> None:
+    """Ask Prometheus what every panel asks; rules must be understood, and the right one raised."""
+
+    def empty() -> set[str]:
+        return {title for title, count in panels(prometheus).items() if not count}
+
+    # The last thing that happened reaches it a moment later.
+    wait_until(lambda: empty() <= EMPTY_PANELS, 60, "Prometheus has series for the panels")
+    tell(f"series by panel: {panels(prometheus)}")
+    assert empty() == EMPTY_PANELS
+    groups = prometheus.get("/api/v1/rules").json()["data"]["groups"]
+    health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+    assert set(health.values()) == {"ok"}, health
+    wait_until(lambda: firing(prometheus), 30, "the alert about the refusal is raised")
+    tell(f"{len(health)} rules evaluated; firing: {firing(prometheus)}")
+    assert firing(prometheus) == ["InstancesRefused"]
+
+
+def panels(prometheus: httpx.Client) -> dict[str, int]:
+    """Return how many series every panel has shown at any time of the check."""
+    told = json.loads((ROOT / "docker/grafana/dashboards/thrombolens.json").read_text())
+    return {
+        panel["title"]: sum(
+            series_of(prometheus, f"last_over_time(({one['expr']})[15m:1s])")
+            for one in panel["targets"]
+        )
+        for panel in told["panels"]
+    }
+
+
+def series_of(prometheus: httpx.Client, expression: str) -> int:
+    """Return how many series Prometheus has for an expression."""
+    answer = prometheus.get("/api/v1/query", params={"query": expression}).json()
+    assert answer["status"] == "success", (expression, answer)
+    return len(answer["data"]["result"])
+
+
+def firing(prometheus: httpx.Client) -> list[str]:
+    """Return the names of the alerts that are raised."""
+    found = prometheus.get("/api/v1/alerts").json()["data"]["alerts"]
+    return sorted(one["labels"]["alertname"] for one in found if one["state"] == "firing")
+
+
+def check_viewer(site: Site, study: Path) -> None:
+    """Put the images beside the results, and let OHIF show the segmentation."""
+    assert VIEWER.exists(), "OHIF is missing: python -m tests.tools fetches it by npm"
+    needed("chromium")
+    send_study(study, site.archive.dicom_port, "ORTHANC")
+    (uid,) = {one["MainDicomTags"]["StudyInstanceUID"] for one in studies(site)}
+    with ohif(VIEWER, site.archive) as address, viewer() as opened:
+        opened.open(address, uid, series=len(all_series(site)))
+        opened.show("SEG")
+        labels = [each.SegmentLabel for each in segmentation(site).SegmentSequence]
+        shown = opened.segments(len(labels))
+    tell(f"OHIF shows {shown}")
+    assert shown == labels
+
+
+def check_loss_of_a_worker(site: Site, workers: Sequence[Container]) -> None:
+    """Kill a worker; nobody misses it as long as there is another one."""
+    started = next(line for line in workers[0].log().splitlines() if "worker_started" in line)
+    os.kill(json.loads(started)["pid"], signal.SIGKILL)
+    wait_until(lambda: not workers[0].running(), 30, "the worker is gone")
+    ready = httpx.get(f"{site.api}/health/ready", timeout=60)
+    assert ready.status_code == 200, ready.text
+    assert workers[1].health()
 
 
 def has_failed(site: Site) -> bool:
-    return 'thrombolens_jobs{state="FAILED"} 0.0' not in metrics(site)
+    return 'thrombolens_jobs{state="FAILED"} 0.0' not in site.metrics
 
 
-def metrics(site: Site) -> str:
-    return httpx.get(f"http://127.0.0.1:{site.api_port}/metrics").text
+def all_series(site: Site) -> list[dict[str, Any]]:
+    """Return the series in Orthanc."""
+    found: list[dict[str, Any]] = site.archive.client.get("/series", params={"expand": ""}).json()
+    return found
+
+
+def studies(site: Site) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = site.archive.client.get("/studies", params={"expand": ""}).json()
+    return found
 
 
 def archived(site: Site) -> set[str]:
     """Return the modalities of the series in Orthanc."""
-    series = site.archive.get("/series", params={"expand": ""}).json()
-    return {each["MainDicomTags"]["Modality"] for each in series}
+    return {each["MainDicomTags"]["Modality"] for each in all_series(site)}
 
 
-def log_of(site: Site, each: Container) -> str:
-    return (site.logs / f"{each.service.name}.log").read_text()[-4000:]
-
-
-def tell(line: str) -> None:
-    """Say something while the check goes on; pytest is run with ``-s``."""
-    print(line, flush=True)  # noqa: T201 - a check's output is its print-out
+def logs(site: Site, name: str) -> str:
+    return "".join(path.read_text()[-4000:] for path in site.logs.glob(f"{name}-*.log"))

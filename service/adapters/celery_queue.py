@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from celery import Celery
+from celery.signals import setup_logging
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
@@ -19,6 +20,11 @@ QUEUE = "thrombolens"
 RUN_JOB = "thrombolens.run_job"
 RUN_CANARY = "thrombolens.run_canary"
 CONNECT_TIMEOUT_S = 3.0
+
+
+@setup_logging.connect
+def leave_logs_alone(**_: object) -> None:
+    """Keep Celery from changing the log, which is set up: it would let only warnings out."""
 
 
 def make_celery(
@@ -55,7 +61,6 @@ def make_celery(
         # One study at a time in one process. A forked pool would inherit ONNX Runtime's threads
         # and, on a GPU, a CUDA context that does not survive the fork.
         worker_pool="solo",
-        worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,

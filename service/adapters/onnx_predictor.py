@@ -102,5 +102,8 @@ def _open_session(
     except Exception as exc:
         raise InvalidModelError(f"{model_file.name} is no valid ONNX model: {exc}") from exc
     if session.get_providers()[0] != wanted:
-        raise ProviderError(f"{wanted} was asked for, {session.get_providers()} took the model")
+        raise ProviderError(
+            f"{wanted} was asked for, {session.get_providers()[0]} took the model: is there a GPU, "
+            "and a driver for this version of CUDA?"
+        )
     return session

@@ -51,11 +51,25 @@ class Policy(Entry):
 
 
 class ServerTls(Entry):
-    """DICOM over TLS (PS3.15 B.9): who we are; with ``ca_file``, whom we let in."""
+    """DICOM over TLS (PS3.15 B.9): who we are; with ``ca_file``, whom we let in.
+
+    Attributes
+    ----------
+    check_certificate_file, check_key_file : Path or None
+        Who the health check is, where ``ca_file`` makes everybody show a certificate.
+    """
 
     certificate_file: Path
     key_file: Path
     ca_file: Path | None = None
+    check_certificate_file: Path | None = None
+    check_key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.check_certificate_file is None) != (self.check_key_file is None):
+            raise ValueError("check_certificate_file and check_key_file need each other")
+        return self
 
 
 class ListenerEntry(Entry):

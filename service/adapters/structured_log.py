@@ -56,7 +56,9 @@ def configure_logs(level: str) -> None:
         library = logging.getLogger(name)
         library.handlers.clear()
         library.propagate = True
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # They tell of every step and message; that of ours which matters we tell ourselves.
+    for name in ("alembic", "celery"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     threading.excepthook = log_crash
     # Warnings of DICOM readers quote the values they are about.
     warnings.simplefilter("ignore")

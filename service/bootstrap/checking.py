@@ -9,6 +9,7 @@ from service.adapters.echo_scu import echo
 from service.adapters.heartbeat import age_seconds
 from service.adapters.source_entries import CStoreSource
 from service.adapters.source_files import read_sources
+from service.adapters.tls_client import context_to_ourselves
 from service.domain.errors import ConfigurationError
 from service.settings import Settings
 
@@ -54,15 +55,16 @@ def echoes(settings: Settings) -> bool:
     ------
     ConfigurationError
         If it does not listen by the settings, or lets nobody in from this machine.
+    InvalidSourcesError
+        If the check has no certificate to show, or a file of ``tls`` cannot be used.
     """
     sources = None if settings.sources is None else read_sources(settings.sources)
     if sources is None or sources.listener is None:
         raise ConfigurationError("THROMBOLENS_SOURCES has no listener: nobody to say C-ECHO to")
-    if sources.listener.tls is not None:
-        raise ConfigurationError("the check of a listener with tls is not supported")
     title = next((each.calling_ae[0] for each in sources.c_store if _is_local(each)), None)
     if title is None:
         raise ConfigurationError(f"no source may come from {LOOPBACK}; see docs/deployment.md")
+    tls = sources.listener.tls
     # The library tells of failed associations by itself; we say yes or no.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     return echo(
@@ -71,6 +73,7 @@ def echoes(settings: Settings) -> bool:
         calling_ae=title,
         called_ae=sources.listener.ae_title,
         timeout_s=ECHO_TIMEOUT_S,
+        tls=None if tls is None else context_to_ourselves(tls),
     )
 
 

@@ -18,6 +18,8 @@ def main() -> None:
         if ATTACHED in sys.argv[1:]:
             end_with_parent()
         analyser = Analyser(settings)
+        # One that cannot infer would take studies only to fail them, and look well meanwhile.
+        analyser.probe()
         run_jobs(settings, analyser, analyser.probe)
 
 

@@ -11,10 +11,21 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from service.adapters.job_database import JobDatabase
+from service.bootstrap.migrating import migrate
 from service.domain.job import Job
+from service.settings import Settings
 from tests import tools
+from tests.older_schema import (
+    JOB_ID,
+    add_finished_job,
+    finished_job,
+    read_job,
+    revision_of,
+    upgrade_to,
+)
 from tests.processes import system_postgres
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
@@ -91,6 +102,42 @@ def test_what_was_backed_up_comes_back_and_overwrites_nothing(
     again = run("restore.sh", saved, **place(after, new))
     assert again.returncode == 1
     assert "nothing was restored" in again.stderr
+
+
+def test_a_roll_back_is_a_restore_of_what_was_saved_before_the_upgrade(
+    postgres: str, tmp_path: Path
+) -> None:
+    running, data = made_database(postgres, "running"), tmp_path / "data"
+    address = running.render_as_string(hide_password=False)
+    (data / "results").mkdir(parents=True)
+    upgrade_to(address, "0002")
+    add_finished_job(address)
+    assert run("backup.sh", tmp_path / "saved", **place(running, data)).returncode == 0
+    assert migrate(Settings(database_url=SecretStr(address))) == ("0002", "0003")
+    # What came since is lost to a roll-back.
+    later = Job.queued(JOB, "m:1", datetime(2026, 1, 1, tzinfo=UTC))
+    database = JobDatabase(address)
+    database.add(later)
+    database.close()
+
+    older, new = made_database(postgres, "older"), tmp_path / "new"
+    new.mkdir()
+    done = run("restore.sh", tmp_path / "saved", **place(older, new))
+    assert done.returncode == 0, done.stderr
+    assert "schema 0002" in done.stdout
+    back = older.render_as_string(hide_password=False)
+    assert revision_of(back) == "0002"
+    # And forward again, when the reason for going back is gone.
+    assert migrate(Settings(database_url=SecretStr(back))) == ("0002", "0003")
+    assert read_job(back) == finished_job()
+    assert jobs_in(back) == [JOB_ID]
+
+
+def jobs_in(address: str) -> list[str]:
+    database = JobDatabase(address)
+    found = [job.job_id for job in database.recent(10)]
+    database.close()
+    return found
 
 
 def test_a_damaged_backup_is_not_restored(postgres: str, tmp_path: Path) -> None:

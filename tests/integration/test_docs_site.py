@@ -10,6 +10,7 @@ import pytest
 
 from service.domain import errors
 from tests.documented import ROOT
+from tests.viewer import viewer
 
 NOTICE = "Research use only. Not a medical device."
 # What a browser loads by itself; links that a person may follow are none of it.
@@ -68,3 +69,38 @@ def test_every_error_is_explained_by_its_code(site: Path) -> None:
     kinds = [each for each in vars(errors).values() if isinstance(each, type)]
     codes = {each.code for each in kinds if issubclass(each, errors.ThrombolensError)}
     assert not {code for code in codes if f"<code>{code}</code>" not in page}
+
+
+def test_diagrams_are_pictures_that_a_browser_shows_without_a_network(site: Path) -> None:
+    drawn = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").count("```mermaid")
+    assert drawn == 2
+    asked: list[str] = []
+    with viewer() as opened:
+        opened.page.on("request", lambda request: asked.append(request.url))
+        opened.page.goto((site / "architecture.html").as_uri())
+        opened.page.wait_for_load_state("load")
+        sizes = opened.page.evaluate(
+            "[...document.querySelectorAll('article img')].map(i => [i.naturalWidth, i.width])"
+        )
+    assert len(sizes) == drawn
+    assert all(natural > 500 and shown > 300 for natural, shown in sizes), sizes
+    assert "flowchart" not in text_of(site, "architecture.html")
+    assert [url for url in asked if not url.startswith("file:")] == []
+
+
+def test_a_picture_of_an_older_text_is_noticed() -> None:
+    code = (
+        "import sys, pathlib, logging; logging.basicConfig(stream=sys.stdout);"
+        "sys.path.insert(0, 'docs/hooks'); import figures;"
+        "page = pathlib.Path('docs/architecture.md').read_text();"
+        "print(figures.with_pictures(page, 'architecture.md', pathlib.Path('docs')).count('.svg'));"
+        "figures.with_pictures(page.replace('analyse_study', 'x'), 'architecture.md',"
+        " pathlib.Path('docs'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    first, *warned = done.stdout.splitlines()
+    assert first == "4", "each picture, and the link to it"
+    assert [line for line in warned if "architecture-1.svg is not what" in line] == warned
+    assert len(warned) == 1

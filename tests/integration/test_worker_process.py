@@ -1,7 +1,9 @@
 """A real worker process with a small analysis: cancelling, crashing, hanging, readiness."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,27 @@ def test_a_running_job_is_cancelled_at_its_next_stage(processes: Processes) -> N
     view = processes.result_of(job_id, PATIENCE_S)
     assert (view["state"], view["attempts"]) == ("CANCELLED", 1)
     assert processes.client.get(f"/jobs/{job_id}/report").status_code == 404
+
+
+def test_a_worker_tells_of_its_jobs_and_celery_of_nothing_more(processes: Processes) -> None:
+    job_id = processes.post(b"empty")
+    processes.result_of(job_id, PATIENCE_S)
+
+    def events() -> list[str]:
+        return [one["event"] for one in records(processes) if one.get("job_id") == job_id]
+
+    # The log comes a moment after the database.
+    wait_until(lambda: "job_succeeded" in events(), 10, "the end is logged")
+    assert [event for event in events() if event != "job_queued"] == [
+        "job_started",
+        "job_succeeded",
+    ]
+    assert not [one for one in records(processes) if one["logger"].startswith("celery")]
+
+
+def records(processes: Processes) -> list[dict[str, Any]]:
+    whole = processes.logs().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def test_a_crash_fails_the_job_and_not_the_worker(processes: Processes) -> None:
