@@ -52,7 +52,7 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     sites: Annotated[Path | None, typer.Option(help="File with more sites and cohorts.")] = None,
     anatomies: Annotated[Path | None, typer.Option(help="Folder of label maps.")] = None,
     heads: Annotated[str, typer.Option(help="Heads to draw from, by comma; else all.")] = "",
-    variety: Annotated[float, typer.Option(help="Factor of the heads' variation, 1 to 2.")] = 1.0,
+    variety: Annotated[float, typer.Option(help="Factor of the heads' variation, 1 to 1.5.")] = 1.0,
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
     """Write ``count`` cases under ``out``; complete cases are kept, so it can be started again."""
