@@ -4,6 +4,8 @@ Each argument is an ``evaluation.json`` or ``evaluation-natural.json`` of ``trai
 ``training.measure_run``, all of the same cases and condition. Printed are the means of each, and
 the paired differences of the others from the first: 95 % bootstrap interval over cases, p-value of
 the permutation test, and the same after Holm's correction for the number of models compared.
+``--keep FOLDER`` writes of each evaluation what a comparison needs, to be committed: it is read
+here like the whole, and later models can be compared with it.
 
 The JSON document holds ``data``, ``condition``, ``cases``, ``reference``, and under ``metrics``, by
 metric and model, ``mean`` and its ``interval``, and for all but the reference ``difference``,
@@ -22,7 +24,11 @@ from training.intervals import Difference, Estimate, holm, mean_interval, paired
 
 # What is compared: among the cases with a clot, or all.
 LEAST_CASES = 2
-COMPARED = ("detection", "dice", "false positives")
+COMPARED = ("detection", "detection by any finding", "dice", "false positives")
+# Of an evaluation, its cases and their targets: what is kept for later comparisons.
+KEPT = ("schema_version", "data", "model", "condition")
+KEPT_CASE = ("cohort", "seed", "site", "occlusion", "sequences")
+KEPT_TARGET = ("with_clot", "found", "touched", "dice", "false_positives")
 Case = tuple[str, int]
 Values = Mapping[str, Mapping[Case, float]]
 
@@ -57,9 +63,26 @@ def values_of(measured: Mapping[str, Any]) -> Values:
     with_clot = {key: target for key, target in cases.items() if target["with_clot"]}
     return {
         "detection": {key: float(target["touched"]) for key, target in with_clot.items()},
+        "detection by any finding": {k: float(target["found"]) for k, target in with_clot.items()},
         "dice": {key: float(target["dice"]) for key, target in with_clot.items()},
         "false positives": {k: float(target["false_positives"]) for k, target in cases.items()},
     }
+
+
+def kept(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a comparison needs of an evaluation, and where its cases came from."""
+    cases = [
+        {key: case[key] for key in KEPT_CASE}
+        | {"target": {key: case["target"][key] for key in KEPT_TARGET}}
+        for case in measured["cases"]
+    ]
+    return {key: measured[key] for key in KEPT} | {"cases": cases}
+
+
+def _keep(measured: Mapping[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{measured['model']['name']}-{measured['condition']}.json"
+    file.write_text(json.dumps(kept(measured)) + "\n")
 
 
 def compare(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -159,6 +182,9 @@ def _number(value: float, interval: Sequence[float | None], sign: str = "") -> s
 def main(
     files: Annotated[list[Path], typer.Argument(help="Evaluations, the reference first.")],
     out: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder for what comparisons need of each evaluation.")
+    ] = None,
 ) -> None:
     """Print the comparison, and write it."""
     try:
@@ -175,6 +201,9 @@ def main(
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(compared, indent=1) + "\n")
+    if keep is not None:
+        for measured in documents.values():
+            _keep(measured, keep)
 
 
 if __name__ == "__main__":

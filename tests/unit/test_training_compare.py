@@ -134,5 +134,13 @@ def test_runs_of_any_network_are_measured_and_compared(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert json.loads(out.read_text())["reference"] == "ours"
     assert "| flat |" in done.output
+    held = tmp_path / "kept"
+    again = CliRunner().invoke(command, [*files, "--keep", str(held)])
+    assert again.exit_code == 0, again.output
+    # What was kept is read like the whole, and says the same.
+    small = [str(held / "ours-all.json"), str(held / "flat-all.json")]
+    from_kept = CliRunner().invoke(command, [*small, "--keep", str(held)])
+    assert from_kept.output == done.output
+    assert Path(small[0]).stat().st_size < Path(files[0]).stat().st_size / 5
     alone = CliRunner().invoke(command, files[:1])
     assert alone.exit_code == 2
