@@ -25,7 +25,8 @@ import typer
 from training.compare_runs import markdown
 from training.evaluation_report import MAIN, SUBSET, missing_table, table
 
-_BLOCK = re.compile(r"(<!-- (\w+) ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+# Documents also have remarks on blocks of commands, "not run: why", which are no tables.
+_BLOCK = re.compile(r"(<!-- (?!not run:)(\w+) ([^\n]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 LABEL = "label"
 
 

@@ -15,6 +15,11 @@ from training.metrics import Subject, measure
 
 DOCUMENT = """# Evidence
 
+<!-- not run: takes hours -->
+```
+command
+```
+
 <!-- evaluation {evaluation} cohort -->
 stale
 <!-- end -->
@@ -50,6 +55,7 @@ def test_tables_are_filled_and_the_text_around_them_stays(text: str) -> None:
     made = filled(text)
     assert "stale" not in made
     assert "\nBetween.\n" in made
+    assert "<!-- not run: takes hours -->\n```\ncommand\n```\n" in made
     assert "| first | 1.000 [1.000, 1.000] |  |  |  |" in made
     assert "| second | 0.000 [0.000, 0.000] | -1.000" in made
     assert "| cohort (simulated) | with clot | without |" in made
