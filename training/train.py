@@ -102,6 +102,10 @@ class ResumeError(ValueError):
     """A checkpoint does not fit the configuration."""
 
 
+class DivergedError(ValueError):
+    """A step's gradient is no number; the weights and the last checkpoint are still good."""
+
+
 class Run:
     """The state of a training run: what a checkpoint holds."""
 
@@ -120,7 +124,13 @@ class Run:
         self.loss = SegmentationLoss()
 
     def advance(self, batch: Batch) -> dict[str, float]:
-        """Make one step and return its loss, learning rate and norm of the gradient."""
+        """Make one step and return its loss, learning rate and norm of the gradient.
+
+        Raises
+        ------
+        DivergedError
+            If loss or gradient is not finite; the weights are left as they were.
+        """
         sequences, presence, target = (part.to(self.place.device) for part in batch)
         rate = learning_rate(self.step, self.config)
         for group in self.optimizer.param_groups:
@@ -131,6 +141,11 @@ class Run:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        if not math.isfinite(float(norm) + float(loss.detach())):
+            raise DivergedError(
+                f"step {self.step + 1}: loss {float(loss.detach()):g}, gradient {float(norm):g}: "
+                "lower learning_rate, or set bfloat16 = false"
+            )
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
@@ -217,6 +232,8 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
         of mimics is not about this cohort.
     ResumeError
         If the checkpoint is of another configuration.
+    DivergedError
+        If a loss or gradient is not finite.
     """
     torch.set_num_threads(config.threads)
     config.output.mkdir(parents=True, exist_ok=True)
@@ -257,7 +274,7 @@ def main(
     """Train a network as a configuration file says."""
     try:
         train(TrainConfig.read(config), resume=resume)
-    except (CohortError, ConfigError, ResumeError) as exc:
+    except (CohortError, ConfigError, DivergedError, ResumeError) as exc:
         raise typer.BadParameter(str(exc)) from exc
 
 

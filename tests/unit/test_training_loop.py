@@ -28,7 +28,7 @@ from training.losses import SegmentationLoss
 from training.network import NetworkConfig
 from training.place import Place
 from training.simulate.grids import axial_grid
-from training.train import ResumeError, Run, draw_batch, learning_rate, main, train
+from training.train import DivergedError, ResumeError, Run, draw_batch, learning_rate, main, train
 from training.weights import averaged_network, save_weights
 
 
@@ -99,6 +99,17 @@ def test_killed_and_resumed_run_ends_with_the_same_weights(
         assert torch.equal(resumed.average.state_dict()[name], tensor), name
     steps = [record["step"] for record in _log(other)]
     assert steps == [1, 2, 3, 4, 4, 5, 6]
+
+
+def test_a_step_whose_gradient_is_no_number_spoils_no_weights(cohort: TrainConfig) -> None:
+    run = Run(cohort)
+    before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
+    sequences, presence, target = draw_batch(load_cohort(cohort.cohort), 0, cohort)
+    with pytest.raises(DivergedError, match=r"step 1: .* nan.*lower learning_rate"):
+        run.advance((sequences * float("nan"), presence, target))
+    for name, tensor in run.network.state_dict().items():
+        assert torch.equal(before[name], tensor), name
+    assert run.step == 0
 
 
 def test_a_run_can_start_from_released_weights(cohort: TrainConfig, tmp_path: Path) -> None:

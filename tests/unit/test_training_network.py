@@ -246,7 +246,9 @@ def test_compared_networks_differ_in_the_network_alone() -> None:
         for name, run in runs.items()
     }
     for name, run in runs.items():
-        assert replace(run, output=ours.output, network=ours.network) == ours, name
+        same = replace(run, output=ours.output, network=ours.network, bfloat16=ours.bfloat16)
+        assert same == ours, name
+        assert run.bfloat16 or name == "unet-3d"
         assert run.output.name == name
         if name in ("attention-unet-2d", "unet-3d", "conv-lstm", "no-recurrence-wide"):
             assert weights[name] == pytest.approx(weights["upattllstm"], rel=0.05)
