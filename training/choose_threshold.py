@@ -51,12 +51,8 @@ def keeps_to_limits(agreements: Sequence[Agreement]) -> bool:
     return false_positives <= MOST_FALSE_POSITIVES and false_alarms <= MOST_FALSE_ALARMS
 
 
-def at_least(extraction: Extraction, smallest_mm3: float, peak: float = 0.0) -> Extraction:
-    """Return the findings of at least a volume and a peak, with the numbers they had."""
-    return _of_numbers(extraction, _numbers(extraction, smallest_mm3, peak))
-
-
-def _numbers(extraction: Extraction, smallest_mm3: float, peak: float) -> frozenset[int]:
+def numbers_at_least(extraction: Extraction, smallest_mm3: float, peak: float) -> frozenset[int]:
+    """Return the numbers of the findings of at least a volume and a peak."""
     return frozenset(
         finding.number
         for finding in extraction.findings
@@ -64,7 +60,8 @@ def _numbers(extraction: Extraction, smallest_mm3: float, peak: float) -> frozen
     )
 
 
-def _of_numbers(extraction: Extraction, numbers: frozenset[int]) -> Extraction:
+def of_numbers(extraction: Extraction, numbers: frozenset[int]) -> Extraction:
+    """Return these findings alone, with the numbers they had."""
     voxels = extraction.mask.voxels
     kept = np.where(np.isin(voxels, list(numbers)), voxels, 0)
     findings = tuple(f for f in extraction.findings if f.number in numbers)
@@ -81,9 +78,9 @@ class _Judged:
 
     def agreement(self, smallest_mm3: float, peak: float) -> Agreement:
         """Compare the findings of at least a volume and a peak with the label."""
-        numbers = _numbers(self.everything, smallest_mm3, peak)
+        numbers = numbers_at_least(self.everything, smallest_mm3, peak)
         if numbers not in self.known:
-            self.known[numbers] = compare(_of_numbers(self.everything, numbers), self.label)
+            self.known[numbers] = compare(of_numbers(self.everything, numbers), self.label)
         return self.known[numbers]
 
 

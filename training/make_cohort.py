@@ -33,6 +33,7 @@ def _origin(seed: int, sites: Sequence[Site], options: Options) -> dict[str, obj
         "sites": [site.name for site in sites],
         "anatomies": None if options.anatomies is None else str(options.anatomies.resolve()),
         "heads": list(options.heads),
+        # Cohorts of patients' variety say nothing of it, as those made before there was another.
         **({} if options.variety == 1 else {"variety": options.variety}),
     }
 

@@ -103,7 +103,7 @@ class ResumeError(ValueError):
 
 
 class DivergedError(ValueError):
-    """A step's gradient is no number; the weights and the last checkpoint are still good."""
+    """The loss or gradient of a step is not finite; the weights are as they were before it."""
 
 
 class Run:
@@ -141,15 +141,17 @@ class Run:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
-        if not math.isfinite(float(norm) + float(loss.detach())):
+        measured = {"loss": float(loss.detach()), "learning_rate": rate, "gradient": float(norm)}
+        if not all(map(math.isfinite, measured.values())):
             raise DivergedError(
-                f"step {self.step + 1}: loss {float(loss.detach()):g}, gradient {float(norm):g}: "
-                "lower learning_rate, or set bfloat16 = false"
+                f"step {self.step + 1}: loss {measured['loss']:g}, gradient"
+                f" {measured['gradient']:g}: start anew with a lower learning_rate, or with"
+                " bfloat16 = false"
             )
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return {"loss": float(loss.detach()), "learning_rate": rate, "gradient": float(norm)}
+        return measured
 
     def save(self, path: Path) -> None:
         """Write the checkpoint; it replaces the former one only when it is complete."""

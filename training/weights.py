@@ -67,8 +67,8 @@ def load_released(model: Path, config: AnyNetworkConfig) -> AnyNetwork:
         If the model is of another network.
     """
     spec = read_spec(model)
-    if not isinstance(config, NetworkConfig):
-        raise ValueError(f"{OTHER}: {spec.name} is no {config.kind}")  # noqa: TRY004 - of a file
+    if config.kind != "upattllstm":
+        raise ValueError(f"{OTHER}: {spec.name} is no {config.kind}")
     network = build(replace(config, neighbours=spec.input.neighbours))
     stored = {
         tensor.name.removeprefix(SERVED): torch.from_numpy(to_array(tensor).copy())

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from service.domain.volume import Volume
 from service.stages.extract_findings import extract_findings
 from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, probability, subject
-from training.choose_threshold import at_least, choose, score
+from training.choose_threshold import choose, numbers_at_least, of_numbers, score
 from training.metrics import Label, compare
 
 
@@ -58,13 +59,15 @@ def test_without_a_pair_within_the_limits_the_best_one_is_called_that() -> None:
     assert best > 0.5
 
 
-def test_small_findings_are_left_out_as_if_they_had_not_been_extracted() -> None:
+@pytest.mark.parametrize("peak", [0.0, 0.75])
+def test_findings_are_left_out_as_if_they_had_not_been_extracted(peak: float) -> None:
     small = (slice(1, 2), slice(1, 2), slice(1, 3))
     found = probability(CLOT, small, SECOND, values=(0.7, 0.9, 0.8))
     everything = extract_findings(found, replace(SPEC, min_volume_mm3=1.0), midline_x=0.0)
     assert len(everything.findings) == 3
-    direct = extract_findings(found, replace(SPEC, min_volume_mm3=20.0), midline_x=0.0)
-    left = at_least(everything, 20.0)
+    direct = extract_findings(found, replace(SPEC, min_volume_mm3=20.0, peak=peak), midline_x=0.0)
+    left = of_numbers(everything, numbers_at_least(everything, 20.0, peak))
+    assert len(left.findings) == (2 if peak == 0 else 1)
     assert [f.volume_mm3 for f in left.findings] == [f.volume_mm3 for f in direct.findings]
     assert np.array_equal(left.mask.voxels > 0, direct.mask.voxels > 0)
     assert not left.mask.voxels[small].any()

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.evaluated import CLOT, ELSEWHERE, SPEC, case, probability
-from training.compare_runs import compare
+from training.compare_runs import compare, read
 from training.evaluate import document
 from training.evidence_tables import EvidenceError, filled, main
 from training.metrics import Subject, measure
@@ -96,3 +96,16 @@ def test_the_tables_that_are_published_are_as_their_files_say(
     text = (root / "docs/evidence.md").read_text()
     assert text.count("<!-- end -->") >= 7
     assert filled(text) == text
+
+
+EVIDENCE = Path(__file__).parents[2] / "docs" / "evidence"
+
+
+@pytest.mark.parametrize("file", sorted(EVIDENCE.glob("*.json")), ids=lambda file: file.stem)
+def test_published_comparisons_are_what_the_kept_evaluations_give(file: Path) -> None:
+    published = json.loads(file.read_text())
+    names = published["metrics"]["dice"]
+    runs = {
+        name: read(EVIDENCE / "runs" / f"{name}-{published['condition']}.json") for name in names
+    }
+    assert compare(runs) == published

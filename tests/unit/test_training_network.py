@@ -254,3 +254,14 @@ def test_compared_networks_differ_in_the_network_alone() -> None:
             assert weights[name] == pytest.approx(weights["upattllstm"], rel=0.05)
     different = {run.network for run in runs.values()}
     assert len(different) == len(runs) == 10
+
+
+def test_what_is_trained_again_differs_in_the_seed_alone() -> None:
+    files = sorted((COMPARED.parent / "again").glob("*.toml"))
+    assert files
+    for file in files:
+        (first,) = COMPARED.parent.glob(f"[an]*s/{file.name}")
+        before, again = TrainConfig.read(first), TrainConfig.read(file)
+        assert again.seed != before.seed
+        assert again.output.name == f"{file.stem}-again"
+        assert replace(again, seed=before.seed, output=before.output) == before
