@@ -33,8 +33,9 @@ def _origin(seed: int, sites: Sequence[Site], options: Options) -> dict[str, obj
         "sites": [site.name for site in sites],
         "anatomies": None if options.anatomies is None else str(options.anatomies.resolve()),
         "heads": list(options.heads),
-        # Cohorts of patients' variety say nothing of it, as those made before there was another.
+        # Cohorts as patients are say nothing of it, as those made before there were others.
         **({} if options.variety == 1 else {"variety": options.variety}),
+        **({"even-occlusions": True} if options.even_occlusions else {}),
     }
 
 
@@ -54,11 +55,20 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     anatomies: Annotated[Path | None, typer.Option(help="Folder of label maps.")] = None,
     heads: Annotated[str, typer.Option(help="Heads to draw from, by comma; else all.")] = "",
     variety: Annotated[float, typer.Option(help="Factor of the heads' variation, 1 to 1.5.")] = 1.0,
+    even_occlusions: Annotated[
+        bool, typer.Option("--even-occlusions", help="Draw every site of occlusion alike.")
+    ] = False,
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
     """Write ``count`` cases under ``out``; complete cases are kept, so it can be started again."""
     names = tuple(name.strip() for name in heads.split(",") if name.strip())
-    options = Options(complete=True, anatomies=anatomies, heads=names, variety=variety)
+    options = Options(
+        complete=True,
+        anatomies=anatomies,
+        heads=names,
+        variety=variety,
+        even_occlusions=even_occlusions,
+    )
     try:
         chosen = load_sites(sites).select(site)
         check(options)

@@ -35,9 +35,11 @@ def note_origin(folder: Path, name: Path, origin: Mapping[str, object]) -> None:
         earlier = dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as exc:
         raise OriginError(f"{file} does not say how the cases beside it were made") from exc
-    for key, value in origin.items():
-        if earlier.get(key) != value:
+    # What only the note speaks of is a difference too: the default may be left out.
+    for key in {**origin, **earlier}:
+        before, now = earlier.get(key), origin.get(key)
+        if before != now:
             raise OriginError(
-                f"cases in {folder} were made with {key} {json.dumps(earlier.get(key))}, not"
-                f" {json.dumps(value)}: choose another folder"
+                f"cases in {folder} were made with {key} {json.dumps(before)}, not"
+                f" {json.dumps(now)}: choose another folder"
             )

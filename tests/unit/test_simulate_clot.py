@@ -48,6 +48,14 @@ def test_sites_have_their_published_shares(clots: list[Clot]) -> None:
         assert counts[site] / COUNT == pytest.approx(row.share, abs=allowed)
 
 
+def test_sites_are_alike_where_that_is_asked_for(arteries: dict[str, Tube]) -> None:
+    rng = np.random.default_rng(1)
+    counts = Counter(draw_clot(arteries, rng, even=True).site for _ in range(COUNT))
+    share = 1 / len(OCCLUSION_SITES)
+    for site in OCCLUSION_SITES:
+        assert counts[site] / COUNT == pytest.approx(share, abs=4 * np.sqrt(share / COUNT))
+
+
 def test_lengths_are_those_of_the_table_where_the_vessel_is_long_enough(
     clots: list[Clot],
 ) -> None:

@@ -150,9 +150,15 @@ class Clot:
         return self.site in PROXIMAL_SITES
 
 
-def draw_clot(arteries: Arteries, rng: np.random.Generator) -> Clot:
-    """Draw an occlusion of one artery, now and then with distal fragments."""
-    shares = [row.share for row in OCCLUSION_SITES.values()]
+def draw_clot(arteries: Arteries, rng: np.random.Generator, *, even: bool = False) -> Clot:
+    """Draw an occlusion of one artery, now and then with distal fragments.
+
+    Parameters
+    ----------
+    even : bool
+        Draw every site alike, not as often as patients have it.
+    """
+    shares = None if even else [row.share for row in OCCLUSION_SITES.values()]
     site = str(rng.choice(list(OCCLUSION_SITES), p=shares))
     row = OCCLUSION_SITES[site]
     hosts = [tube for name, tube in arteries.items() if name.startswith(row.vessels)]

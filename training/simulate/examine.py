@@ -50,6 +50,9 @@ class Options:
     variety : float
         How much more than patients' heads and courses of arteries vary: 1 to MOST_VARIETY, for
         training on few anatomies.
+    even_occlusions : bool
+        Draw every site of occlusion alike, not as often as patients have it, for training on
+        arteries that are seldom occluded.
     device : str
         "cpu", "cuda", or "auto" for CUDA where there is one. The same bits are promised on the
         processor alone; CUDA has not been tried yet.
@@ -61,6 +64,7 @@ class Options:
     anatomies: Path | None = None
     heads: tuple[str, ...] = ()
     variety: float = 1.0
+    even_occlusions: bool = False
     device: str = "auto"
 
 
@@ -103,7 +107,11 @@ def simulate_case(seed: int, site: Site, options: Options) -> Case:
 
 def _simulate(seed: int, site: Site, options: Options) -> Case:
     patient = draw_patient(
-        seed, find_heads(options), with_clot=options.with_clot, variety=options.variety
+        seed,
+        find_heads(options),
+        with_clot=options.with_clot,
+        variety=options.variety,
+        even_occlusions=options.even_occlusions,
     )
     device = choose_device(options.device)
     exam = draw_examination(patient, site, complete=options.complete, device=device)

@@ -84,6 +84,7 @@ def draw_patient(
     *,
     with_clot: bool | None = None,
     variety: float = 1.0,
+    even_occlusions: bool = False,
 ) -> Patient:
     """Draw a patient; the same seed and heads give the same patient.
 
@@ -95,6 +96,8 @@ def draw_patient(
         Drawn if not given: 15 % have none.
     variety : float
         Factor by which heads and courses of arteries vary more than patients' do.
+    even_occlusions : bool
+        Whether every site of occlusion is drawn alike.
     """
     name = sorted(heads)[int(stream(seed, "anatomy").integers(len(heads)))]
     warp = draw_warp(stream(seed, "warp"), variety)
@@ -103,7 +106,7 @@ def draw_patient(
     head = open_cisterns(bent, arteries)
     drawn = stream(seed, "clot or not").random() >= CLOT_FREE_SHARE
     wanted = drawn if with_clot is None else with_clot
-    clot = draw_clot(arteries, stream(seed, "clot")) if wanted else None
+    clot = draw_clot(arteries, stream(seed, "clot"), even=even_occlusions) if wanted else None
     infarct = draw_infarct(head, clot, arteries, stream(seed, "infarct"))
     rng = stream(seed, "flow")
     side = draw_congested_side(clot, rng)
