@@ -14,10 +14,13 @@ from typing import Annotated, Any
 import typer
 
 from service.adapters.model_files import read_spec
-from training import make_cohort
+from service.domain.errors import InputError
 from training.evaluate import EVALUATION, NATURAL, Condition
 from training.evaluate import main as evaluate
 from training.evaluation_report import MAIN, table
+from training.make_cohort import make_cohort, names_of
+from training.simulate.examine import Options
+from training.simulate.site import OptionError, load_sites
 
 COHORT = "fresh"
 # File of each condition, and what the table calls it.
@@ -59,7 +62,12 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Simulate, measure, and print both conditions beside the card."""
     spec = read_spec(model)
     cohort = out / COHORT
-    make_cohort.main(site, count, seed, cohort, sites, anatomies, heads, processes)
+    options = Options(complete=True, anatomies=anatomies, heads=names_of(heads))
+    try:
+        chosen = load_sites(sites).select(site)
+        make_cohort(cohort, chosen, options, count=count, seed=seed, processes=processes)
+    except (OptionError, InputError) as exc:
+        raise typer.BadParameter(str(exc)) from exc
     measured = {}
     for condition, (file, name) in CONDITIONS.items():
         evaluate(model, [cohort], condition, out=out, subset_cases=0, threads=processes)

@@ -46,6 +46,36 @@ def make_case(seed: int, site: Site, folder: Path, options: Options) -> None:
         give_back_freed()
 
 
+def names_of(heads: str) -> tuple[str, ...]:
+    """Split names at commas."""
+    return tuple(name.strip() for name in heads.split(",") if name.strip())
+
+
+def make_cohort(
+    out: Path, sites: Sequence[Site], options: Options, *, count: int, seed: int, processes: int
+) -> None:
+    """Write ``count`` cases under ``out``; complete cases are kept.
+
+    Raises
+    ------
+    InputError, OptionError
+        If no case could be made so, or those that are there were made otherwise.
+    """
+    check(options)
+    claim(out, _origin(seed, sites, options))
+    context = get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=keep_freed_memory) as pool:
+        futures = []
+        for index in range(count):
+            place = sites[index % len(sites)]
+            folder = out / f"{index:04d}-{place.name}"
+            futures.append(
+                pool.submit(make_case, SEED_STRIDE * seed + index, place, folder, options)
+            )
+        for future in track(as_completed(futures), "simulating", total=count):
+            future.result()
+
+
 def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     site: Annotated[str, typer.Option(help="Sites, taken in turn, or the name of a cohort.")],
     count: Annotated[int, typer.Option(min=1)],
@@ -61,31 +91,18 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
     """Write ``count`` cases under ``out``; complete cases are kept, so it can be started again."""
-    names = tuple(name.strip() for name in heads.split(",") if name.strip())
     options = Options(
         complete=True,
         anatomies=anatomies,
-        heads=names,
+        heads=names_of(heads),
         variety=variety,
         even_occlusions=even_occlusions,
     )
     try:
         chosen = load_sites(sites).select(site)
-        check(options)
-        claim(out, _origin(seed, chosen, options))
+        make_cohort(out, chosen, options, count=count, seed=seed, processes=processes)
     except (OptionError, InputError) as exc:
         raise typer.BadParameter(str(exc)) from exc
-    context = get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=keep_freed_memory) as pool:
-        futures = []
-        for index in range(count):
-            place = chosen[index % len(chosen)]
-            folder = out / f"{index:04d}-{place.name}"
-            futures.append(
-                pool.submit(make_case, SEED_STRIDE * seed + index, place, folder, options)
-            )
-        for future in track(as_completed(futures), "simulating", total=count):
-            future.result()
 
 
 if __name__ == "__main__":

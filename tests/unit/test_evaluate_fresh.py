@@ -33,7 +33,7 @@ def test_fresh_cases_are_measured_under_both_conditions_beside_the_card(tmp_path
     save(dark, tmp_path / "out" / "fresh" / "0000-D")
     app = typer.Typer()
     app.command()(evaluate_fresh.main)
-    options = ["--count=1", "--site=D", f"--out={tmp_path / 'out'}", "--processes=1"]
+    options = ["--count=1", "--site=D", f"--out={tmp_path / 'out'}", "--processes=2"]
     done = CliRunner().invoke(app, [str(model), *options])
     assert done.exit_code == 0, done.output
     assert "| fresh, all sequences | 1 | 0 | 1 |" in done.output
