@@ -107,6 +107,8 @@ class TrainConfig:
     ----------
     cohort : Path
         Folder written by ``training.make_cohort`` or ``training.prepare_cohort``.
+    further_cohorts : tuple of Path
+        More such folders: simulated cases beside one's own, or cases that came later.
     output : Path
         Folder of checkpoint and log.
     seed : int
@@ -130,7 +132,7 @@ class TrainConfig:
     aim : AimConfig
         Where slabs are cut.
     mimics : Path, optional
-        What ``training.find_mimics`` wrote about this cohort, for ``aim``.
+        What ``training.find_mimics`` wrote about ``cohort``, for ``aim``.
     initial : Path, optional
         What to train on from, instead of drawn weights: a model's folder, as those under models/,
         or weights.pt, which ``training.export_onnx`` writes beside it.
@@ -159,6 +161,7 @@ class TrainConfig:
     network: AnyNetworkConfig = field(default_factory=NetworkConfig)
     aim: AimConfig = field(default_factory=AimConfig)
     mimics: Path | None = None
+    further_cohorts: tuple[Path, ...] = ()
     initial: Path | None = None
     expected: Mapping[str, Any] = field(default_factory=dict)
 

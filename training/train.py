@@ -46,7 +46,15 @@ CHECKPOINT = "checkpoint.pt"
 FINAL_RATE = 0.02
 # What a resumed run may do differently: where and how fast it runs, and how often it is saved.
 FREE_TO_CHANGE = frozenset(
-    {"cohort", "output", "threads", "loaders", "checkpoint_steps", "expected"}
+    {
+        "cohort",
+        "further_cohorts",
+        "output",
+        "threads",
+        "loaders",
+        "checkpoint_steps",
+        "expected",
+    }
 )
 
 
@@ -261,12 +269,13 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
 
 
 def _cases(config: TrainConfig) -> list[PreparedCase]:
+    """Return the cases of all cohorts, of the first one with their mimics."""
     cases = load_cohort(config.cohort)
-    if config.mimics is None:
-        return cases
-    names = [folder.name for folder in case_folders(config.cohort)]
-    found = read_mimics(config.mimics, names)
-    return [replace(case, mimics=found[name]) for name, case in zip(names, cases, strict=True)]
+    if config.mimics is not None:
+        names = [folder.name for folder in case_folders(config.cohort)]
+        found = read_mimics(config.mimics, names)
+        cases = [replace(case, mimics=found[name]) for name, case in zip(names, cases, strict=True)]
+    return cases + [case for folder in config.further_cohorts for case in load_cohort(folder)]
 
 
 def main(
