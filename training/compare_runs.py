@@ -4,6 +4,9 @@ Each argument is an ``evaluation.json`` or ``evaluation-natural.json`` of ``trai
 ``training.measure_run``, all of the same cases and condition. Printed are the means of each, and
 the paired differences of the others from the first: 95 % bootstrap interval over cases, p-value of
 the permutation test, and the same after Holm's correction for the number of models compared.
+Where each finds how many clots depends on its threshold; "detection at 0.25 false positives a case"
+does not: findings count from the score at which a model has that many, as on its FROC curve. Its
+interval holds for that score.
 ``--keep FOLDER`` writes of each evaluation what a comparison needs, to be committed: it is read
 here like the whole, and later models can be compared with it.
 
@@ -24,11 +27,13 @@ from training.intervals import Difference, Estimate, holm, mean_interval, paired
 
 # What is compared: among the cases with a clot, or all.
 LEAST_CASES = 2
-COMPARED = ("detection", "detection by any finding", "dice", "false positives")
+FALSE_POSITIVES = 0.25
+AT_RATE = f"detection at {FALSE_POSITIVES} false positives a case"
+COMPARED = ("detection", "detection by any finding", AT_RATE, "dice", "false positives")
 # Of an evaluation, its cases and their targets: what is kept for later comparisons.
 KEPT = ("schema_version", "data", "model", "condition")
-KEPT_CASE = ("cohort", "seed", "site", "occlusion", "sequences")
-KEPT_TARGET = ("with_clot", "found", "touched", "dice", "false_positives")
+KEPT_CASE = ("cohort", "seed", "site", "occlusion", "sequences", "scores")
+KEPT_TARGET = ("with_clot", "found", "touched", "dice", "false_positives", "hits", "clot_scores")
 Case = tuple[str, int]
 Values = Mapping[str, Mapping[Case, float]]
 
@@ -61,12 +66,29 @@ def values_of(measured: Mapping[str, Any]) -> Values:
     if len(cases) < len(measured["cases"]):
         raise EvaluationError("two cases have the same cohort and seed: name cohorts apart")
     with_clot = {key: target for key, target in cases.items() if target["with_clot"]}
+    beaten = score_at(measured["cases"], FALSE_POSITIVES)
     return {
         "detection": {key: float(target["touched"]) for key, target in with_clot.items()},
         "detection by any finding": {k: float(target["found"]) for k, target in with_clot.items()},
+        AT_RATE: {k: float(max(t["clot_scores"]) > beaten) for k, t in with_clot.items()},
         "dice": {key: float(target["dice"]) for key, target in with_clot.items()},
         "false positives": {k: float(target["false_positives"]) for k, target in cases.items()},
     }
+
+
+def score_at(cases: Sequence[Mapping[str, Any]], rate: float) -> float:
+    """Return the score that a finding must exceed for at most ``rate`` false positives a case."""
+    wrong = sorted(
+        (
+            score
+            for case in cases
+            for score, hit in zip(case["scores"], case["target"]["hits"], strict=True)
+            if not hit
+        ),
+        reverse=True,
+    )
+    allowed = int(rate * len(cases))
+    return float(wrong[allowed]) if len(wrong) > allowed else 0.0
 
 
 def kept(measured: Mapping[str, Any]) -> dict[str, Any]:

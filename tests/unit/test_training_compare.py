@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from service.stages.preprocess import NetworkInput
 from tests.evaluated import result
-from training.compare_runs import compare, markdown
+from training.compare_runs import compare, markdown, score_at, values_of
 from training.compare_runs import main as compare_command
 from training.config import TrainConfig
 from training.dataset import PreparedCase, save
@@ -52,6 +52,22 @@ def test_a_difference_is_found_with_an_interval_that_excludes_zero() -> None:
     text = markdown(compared)
     assert "60 simulated cases, all sequences" in text
     assert f"+{row['difference']:.3f}" in text
+
+
+def test_detection_is_compared_where_false_positives_are_as_many() -> None:
+    """Of eight cases two may have a false finding: the third best of them is not exceeded."""
+    scores = [(0.9, 0.7), (0.95, 0.8), (0.65, 0.6), (0.99, 0.3), (0.5,), (0.71,), (), ()]
+    right = [(True, False), (True, False), (True, False), (False, True), (True,), (True,), (), ()]
+    best = [0.9, 0.95, 0.65, 0.3, 0.5, 0.71, 0, 0]
+    cases = [
+        asdict(result(scores=s, hits=h, clot_scores=(b,), seed=seed))
+        for seed, (s, h, b) in enumerate(zip(scores, right, best, strict=True))
+    ]
+    measured = _document("a", []) | {"cases": cases}
+    assert score_at(cases, 0.25) == 0.7
+    assert score_at(cases, 0.5) == 0.0
+    found = values_of(measured)["detection at 0.25 false positives a case"]
+    assert [found["cohort", seed] for seed in range(8)] == [1, 1, 0, 0, 0, 1, 0, 0]
 
 
 def test_cases_are_paired_whatever_their_order_and_holm_counts_the_models() -> None:
