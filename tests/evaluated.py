@@ -11,7 +11,7 @@ from service.stages.preprocess import NetworkInput
 from service.stages.run_model import Float32, Prediction
 from training.dataset import PreparedCase
 from training.evaluate import Source
-from training.metrics import SIMULATED, Agreement, CaseResult, Subject
+from training.metrics import SIMULATED, VISIBLE, Agreement, CaseResult, Subject
 from training.simulate.grids import axial_grid
 
 GRID = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (8, 32, 32))
@@ -98,6 +98,7 @@ def result(
         cohort="cohort",
         data=SIMULATED,
         occlusion="M1",
+        visibility=VISIBLE,
         sequences="SUSC",
         missing=5,
         score=max(scores, default=0.0),

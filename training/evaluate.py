@@ -20,8 +20,9 @@ sequences that each site's archive would lack are taken away. The JSON document 
     of every metric of ``training.summary.METRICS`` under its key, and under ``intervals`` its 95 %
     bootstrap interval over cases, [low, high]. A mean over no case is null.
 ``breakdown``
-    Summaries against the target by cohort, site, occlusion, clot_size and missing (number of
-    sequences that are not there), then by group.
+    Summaries against the target by cohort, site, occlusion, clot_size, visibility (whether the
+    clot darkens SUSC enough to be drawn), missing (number of sequences that are not there) and
+    sequences, then by group.
 ``froc``
     By label: curves of cases and of clots, see ``training.froc``.
 ``calibration``

@@ -34,6 +34,7 @@ GROUPS = {
     "site": "site",
     "occlusion": "occluded artery",
     "clot_size": "clot size",
+    "visibility": "visibility",
     "missing": "number of missing sequences",
     "sequences": "sequences",
 }

@@ -6,8 +6,8 @@ the working directory:
 ``<!-- comparison FILE -->`` ... ``<!-- end -->``
     What ``training.compare_runs`` wrote to FILE.
 ``<!-- evaluation FILE GROUPING -->``
-    What ``training.evaluate`` wrote, by "label", "cohort", "site", "occlusion", "clot_size" or
-    "missing".
+    What ``training.evaluate`` wrote, by "label", "cohort", "site", "occlusion", "clot_size",
+    "visibility", "missing" or "sequences".
 ``<!-- subsets FILE -->``
     Every combination of sequences in an evaluation.
 

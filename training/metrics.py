@@ -6,6 +6,7 @@ finding are taken with the clots that it touches together, or with the nearest i
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -33,6 +34,9 @@ SURFACE_PERCENTILE = 95
 SIMULATED, REAL = "simulated", "real"
 NO_CLOT = "no clot"
 NOT_STATED = "not stated"
+# Whether a clot darkens the susceptibility images enough to be drawn; one that does not is labelled
+# by its lumen, and only other sequences can tell of it.
+VISIBLE, INVISIBLE, NOT_SHOWN = "visible on SUSC", "not visible on SUSC", "no SUSC"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +148,8 @@ class CaseResult:
         SIMULATED or REAL.
     occlusion : str
         Occluded artery; "no clot", or "not stated" if the case does not say.
+    visibility : str
+        VISIBLE, INVISIBLE or NOT_SHOWN; "no clot", or "not stated" if nobody knows.
     sequences : str
         The roles that the network saw, as ``service.domain.model_spec.combination`` names them.
     missing : int
@@ -163,6 +169,7 @@ class CaseResult:
     cohort: str
     data: str
     occlusion: str
+    visibility: str
     sequences: str
     missing: int
     score: float
@@ -204,6 +211,7 @@ def measure(
         cohort=subject.cohort,
         data=SIMULATED if "simulator" in parameters else REAL,
         occlusion=_occlusion(subject),
+        visibility=_visibility(subject.case, seen),
         sequences=combination(seen),
         missing=len(spec.input.roles) - len(seen),
         score=float(probability.voxels.max()),
@@ -225,6 +233,16 @@ def _occlusion(subject: Subject) -> str:
         return NO_CLOT
     patient = subject.case.parameters.get("patient") or {}
     return str((patient.get("clot") or {}).get("site", NOT_STATED))
+
+
+def _visibility(case: PreparedCase, seen: Sequence[Role]) -> str:
+    if not case.target.any():
+        return NO_CLOT
+    if "simulator" not in case.parameters:
+        return NOT_STATED
+    if Role.SUSC not in seen:
+        return NOT_SHOWN
+    return INVISIBLE if np.array_equal(case.target, case.lumen) else VISIBLE
 
 
 def compare(extraction: Extraction, label: Label) -> Agreement:

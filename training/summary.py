@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from training.intervals import Estimate, mean_interval
-from training.metrics import NO_CLOT, Agreement, CaseResult, LabelName
+from training.metrics import (
+    INVISIBLE,
+    NO_CLOT,
+    NOT_SHOWN,
+    NOT_STATED,
+    VISIBLE,
+    Agreement,
+    CaseResult,
+    LabelName,
+)
 
 Among = Literal["with clot", "without clot", "detected", "all"]
 # Limits of clot size in mm3 of true lumen: about an M2 clot of median length, and an M1 clot of
@@ -138,11 +147,15 @@ def _size(result: CaseResult) -> GroupKey:
     return number, SIZE_NAMES[number]
 
 
+VISIBILITIES = (VISIBLE, INVISIBLE, NOT_SHOWN, NOT_STATED, NO_CLOT)
+
+
 GROUPINGS: dict[str, Callable[[CaseResult], GroupKey]] = {
     "cohort": lambda result: (0, result.cohort),
     "site": lambda result: (0, result.site),
     "occlusion": lambda result: (result.occlusion == NO_CLOT, result.occlusion),
     "clot_size": _size,
+    "visibility": lambda result: (VISIBILITIES.index(result.visibility), result.visibility),
     "missing": lambda result: (result.missing, str(result.missing)),
     "sequences": lambda result: (result.missing, result.sequences),
 }

@@ -26,7 +26,7 @@ from tests.evaluated import (
     subject,
 )
 from tests.tiny_model import NAME, VERSION, install_tiny_model
-from training.dataset import save
+from training.dataset import PreparedCase, save
 from training.evaluate import (
     EVALUATION,
     EvaluationError,
@@ -91,6 +91,7 @@ def test_breakdown_by_site_artery_size_and_missing_sequences() -> None:
         "occlusion": ["M1", "not stated", "no clot"],
         # The lumen of CLOT has 16 voxels of 1.62 mm3, that of SMALL four.
         "clot_size": ["under 30 mm3", "no clot"],
+        "visibility": ["visible on SUSC", "no clot"],
         "missing": ["0", "3"],
         "sequences": ["ADC+DWI+FLAIR+PHASE+SUSC+TOF", "DWI+PHASE+SUSC"],
     }
@@ -98,6 +99,23 @@ def test_breakdown_by_site_artery_size_and_missing_sequences() -> None:
     assert groups["occlusion"]["no clot"]["false_alarm_rate_without_clot"] == 1.0
     assert groups["clot_size"]["under 30 mm3"]["detected"] == 2
     assert groups["missing"]["3"]["dice_all"] == 1.0
+
+
+def test_clots_are_sorted_by_what_susceptibility_images_show_of_them() -> None:
+    drawn = case(CLOT)
+    unseen = replace(drawn, target=drawn.lumen)
+    others = {key: value for key, value in drawn.parameters.items() if key != "simulator"}
+
+    def visibility(one: PreparedCase, *kept: Role) -> str:
+        return measure(
+            Subject.of(one, SPEC, "cohort"), probability(), SPEC, frozenset(kept)
+        ).visibility
+
+    assert visibility(drawn, Role.SUSC) == "visible on SUSC"
+    assert visibility(unseen, Role.SUSC) == "not visible on SUSC"
+    assert visibility(drawn, Role.DWI) == "no SUSC"
+    assert visibility(case(), Role.SUSC) == "no clot"
+    assert visibility(replace(drawn, parameters=others), Role.SUSC) == "not stated"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +226,7 @@ def test_every_table_and_plot_of_the_report_says_simulated(
     text = write(document(results, subsets, SPEC, "all"), tmp_path).read_text()
     rows = text.splitlines()
     headers = [above for above, rule in pairwise(rows) if rule[:4] == "|---"]
-    assert len(headers) == 13
+    assert len(headers) == 14
     assert all("simulated" in header for header in headers)
     assert "| target | 2 | 1 | 1 [1, 1] |" in text
     assert "| DWI+PHASE (PHASE without SUSC) | 1 | 0 |" in text
