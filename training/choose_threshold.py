@@ -132,7 +132,7 @@ def validation_maps(
 
 def main(
     model: Annotated[Path, typer.Argument(help="Folder models/NAME/VERSION.")],
-    cohort: Annotated[Path, typer.Option(help="Validation cohort.")],
+    cohort: Annotated[list[Path], typer.Option(help="Validation cohort; may be repeated.")],
     threads: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Rewrite model.json with the chosen values."""
@@ -140,7 +140,7 @@ def main(
     spec = read_spec(model)
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=threads)
     try:
-        sources = sources_of(cohort)
+        sources = [source for folder in cohort for source in sources_of(folder)]
     except EvaluationError as exc:
         raise typer.BadParameter(str(exc)) from exc
     maps = validation_maps(sources, predictor, spec)

@@ -36,6 +36,7 @@ def _origin(seed: int, sites: Sequence[Site], options: Options) -> dict[str, obj
         # Cohorts as patients are say nothing of it, as those made before there were others.
         **({} if options.variety == 1 else {"variety": options.variety}),
         **({"even-occlusions": True} if options.even_occlusions else {}),
+        **({} if options.with_clot is None else {"with-clot": options.with_clot}),
     }
 
 
@@ -85,6 +86,9 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     anatomies: Annotated[Path | None, typer.Option(help="Folder of label maps.")] = None,
     heads: Annotated[str, typer.Option(help="Heads to draw from, by comma; else all.")] = "",
     variety: Annotated[float, typer.Option(help="Factor of the heads' variation, 1 to 1.5.")] = 1.0,
+    with_clot: Annotated[
+        bool | None, typer.Option("--with-clot/--without-clot", help="Drawn if not given.")
+    ] = None,
     even_occlusions: Annotated[
         bool, typer.Option("--even-occlusions", help="Draw every site of occlusion alike.")
     ] = False,
@@ -92,6 +96,7 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """Write ``count`` cases under ``out``; complete cases are kept, so it can be started again."""
     options = Options(
+        with_clot=with_clot,
         complete=True,
         anatomies=anatomies,
         heads=names_of(heads),

@@ -1,14 +1,20 @@
 """Threshold, peak and smallest volume are chosen on validation cases."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from service.adapters.model_files import read_spec
 from service.domain.volume import Volume
 from service.stages.extract_findings import extract_findings
-from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, probability, subject
-from training.choose_threshold import choose, numbers_at_least, of_numbers, score
+from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, case, probability, subject
+from tests.tiny_model import NAME, VERSION, install_tiny_model
+from training.choose_threshold import choose, main, numbers_at_least, of_numbers, score
+from training.dataset import save
 from training.metrics import Label, compare
 
 
@@ -71,3 +77,21 @@ def test_findings_are_left_out_as_if_they_had_not_been_extracted(peak: float) ->
     assert [f.volume_mm3 for f in left.findings] == [f.volume_mm3 for f in direct.findings]
     assert np.array_equal(left.mask.voxels > 0, direct.mask.voxels > 0)
     assert not left.mask.voxels[small].any()
+
+
+def test_the_cases_of_all_cohorts_decide(tmp_path: Path) -> None:
+    install_tiny_model(tmp_path)
+    model = tmp_path / NAME / VERSION
+    for name, cases in {"patients": [case(CLOT), case(CLOT)], "without": [case()]}.items():
+        for number, one in enumerate(cases):
+            (tmp_path / name).mkdir(exist_ok=True)
+            save(one, tmp_path / name / f"{number:04d}")
+    app = typer.Typer()
+    app.command()(main)
+    cohorts = [f"--cohort={tmp_path / name}" for name in ("patients", "without")]
+    done = CliRunner().invoke(app, [str(model), *cohorts])
+    assert done.exit_code == 0, done.output
+    assert "on 3 validation cases" in done.output
+    spec = read_spec(model)
+    assert f"threshold {spec.threshold}, peak {spec.peak}," in done.output
+    assert not spec.expected_performance
