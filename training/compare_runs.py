@@ -48,7 +48,10 @@ def read(file: Path) -> dict[str, Any]:
     """
     try:
         measured: dict[str, Any] = json.loads(file.read_text())
-        measured["cases"], measured["model"]["name"], measured["condition"]
+        measured["model"]["name"], measured["condition"]
+        for case in measured["cases"]:
+            # Kept by earlier versions without them.
+            case["scores"], case["target"]["hits"]
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise EvaluationError(f"{file} is no evaluation: {exc!r}") from exc
     return measured

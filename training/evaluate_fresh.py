@@ -14,13 +14,13 @@ from typing import Annotated, Any
 import typer
 
 from service.adapters.model_files import read_spec
-from service.domain.errors import InputError
 from training.evaluate import EVALUATION, NATURAL, Condition
 from training.evaluate import main as evaluate
 from training.evaluation_report import MAIN, table
-from training.make_cohort import make_cohort, names_of
+from training.make_cohort import make_cohort
+from training.simulate.asked import names_of, told
 from training.simulate.examine import Options
-from training.simulate.site import OptionError, load_sites
+from training.simulate.site import load_sites
 
 COHORT = "fresh"
 # File of each condition, and what the table calls it.
@@ -63,11 +63,9 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     spec = read_spec(model)
     cohort = out / COHORT
     options = Options(complete=True, anatomies=anatomies, heads=names_of(heads))
-    try:
+    with told():
         chosen = load_sites(sites).select(site)
         make_cohort(cohort, chosen, options, count=count, seed=seed, processes=processes)
-    except (OptionError, InputError) as exc:
-        raise typer.BadParameter(str(exc)) from exc
     measured = {}
     for condition, (file, name) in CONDITIONS.items():
         evaluate(model, [cohort], condition, out=out, subset_cases=0, threads=processes)

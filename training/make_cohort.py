@@ -15,28 +15,32 @@ from typing import Annotated
 import typer
 from rich.progress import track
 
-from service.domain.errors import InputError
 from service.domain.model_spec import InputSpec
 from training.dataset import prepare, save
 from training.memory import give_back_freed, keep_freed_memory
+from training.simulate.asked import names_of, told
 from training.simulate.batch import claim
 from training.simulate.examine import Options, check, simulate_case
-from training.simulate.site import OptionError, Site, load_sites
+from training.simulate.site import Site, load_sites
 
 SEED_STRIDE = 1_000_000
 
 
 def _origin(seed: int, sites: Sequence[Site], options: Options) -> dict[str, object]:
     """Return what decides which cases are in a cohort, as JSON holds it."""
+    usual = Options()
+    unusual = {
+        "variety": (options.variety, usual.variety),
+        "even-occlusions": (options.even_occlusions, usual.even_occlusions),
+        "with-clot": (options.with_clot, usual.with_clot),
+    }
     return {
         "seed": seed,
         "sites": [site.name for site in sites],
         "anatomies": None if options.anatomies is None else str(options.anatomies.resolve()),
         "heads": list(options.heads),
-        # Cohorts as patients are say nothing of it, as those made before there were others.
-        **({} if options.variety == 1 else {"variety": options.variety}),
-        **({"even-occlusions": True} if options.even_occlusions else {}),
-        **({} if options.with_clot is None else {"with-clot": options.with_clot}),
+        # Cohorts as patients are say nothing of these, as those made before there were others.
+        **{key: value for key, (value, default) in unusual.items() if value != default},
     }
 
 
@@ -45,11 +49,6 @@ def make_case(seed: int, site: Site, folder: Path, options: Options) -> None:
     if not folder.exists():
         save(prepare(simulate_case(seed, site, options), InputSpec()), folder)
         give_back_freed()
-
-
-def names_of(heads: str) -> tuple[str, ...]:
-    """Split names at commas."""
-    return tuple(name.strip() for name in heads.split(",") if name.strip())
 
 
 def make_cohort(
@@ -103,11 +102,9 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
         variety=variety,
         even_occlusions=even_occlusions,
     )
-    try:
+    with told():
         chosen = load_sites(sites).select(site)
         make_cohort(out, chosen, options, count=count, seed=seed, processes=processes)
-    except (OptionError, InputError) as exc:
-        raise typer.BadParameter(str(exc)) from exc
 
 
 if __name__ == "__main__":

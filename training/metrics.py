@@ -37,6 +37,7 @@ NOT_STATED = "not stated"
 # Whether a clot darkens the susceptibility images enough to be drawn; one that does not is labelled
 # by its lumen, and only other sequences can tell of it.
 VISIBLE, INVISIBLE, NOT_SHOWN = "visible on SUSC", "not visible on SUSC", "no SUSC"
+VISIBILITIES = (VISIBLE, INVISIBLE, NOT_SHOWN, NOT_STATED, NO_CLOT)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from service.domain.errors import ThrombolensError
 from training.bids_layout import examinations
 from training.bids_participants import centres
 from training.cohort_errors import SplitError
+from training.simulate.asked import names_of
 from training.simulate.streams import stream
 
 TRAIN, VALIDATION, TEST, TEST_CENTRES = "train", "validation", "test", "test-centres"
@@ -140,7 +141,7 @@ def main(
     test_centres: Annotated[str, typer.Option(help="Centres to hold out, such as X,Y.")] = "",
 ) -> None:
     """Say which patient is in which part of a data set."""
-    names = tuple(name.strip() for name in test_centres.split(",") if name.strip())
+    names = names_of(test_centres)
     try:
         centre_of = centres(root, [exam.subject for exam in examinations(root)])
         parts = split(centre_of, Shares(validation, test, names), seed)

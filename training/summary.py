@@ -5,16 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from training.intervals import Estimate, mean_interval
-from training.metrics import (
-    INVISIBLE,
-    NO_CLOT,
-    NOT_SHOWN,
-    NOT_STATED,
-    VISIBLE,
-    Agreement,
-    CaseResult,
-    LabelName,
-)
+from training.metrics import NO_CLOT, VISIBILITIES, Agreement, CaseResult, LabelName
 
 Among = Literal["with clot", "without clot", "detected", "all"]
 # Limits of clot size in mm3 of true lumen: about an M2 clot of median length, and an M1 clot of
@@ -145,9 +136,6 @@ def _size(result: CaseResult) -> GroupKey:
         return len(SIZE_NAMES), NO_CLOT
     number = sum(volume >= limit for limit in SIZE_LIMITS_MM3)
     return number, SIZE_NAMES[number]
-
-
-VISIBILITIES = (VISIBLE, INVISIBLE, NOT_SHOWN, NOT_STATED, NO_CLOT)
 
 
 GROUPINGS: dict[str, Callable[[CaseResult], GroupKey]] = {

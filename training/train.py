@@ -44,7 +44,8 @@ Batch = tuple[Tensor, Tensor, Tensor]
 CHECKPOINT = "checkpoint.pt"
 # Learning rate at the end, as a share of the highest.
 FINAL_RATE = 0.02
-# What a resumed run may do differently: where and how fast it runs, and how often it is saved.
+# What a resumed run may do differently: where and how fast it runs, how often it is saved, and on
+# which further cases.
 FREE_TO_CHANGE = frozenset(
     {
         "cohort",

@@ -16,10 +16,10 @@ from training.train import train
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
-    for cohort, boxes in {"first": [CLOT, ELSEWHERE], "second": [CLOT]}.items():
-        (tmp_path / cohort).mkdir()
-        for number, box in enumerate(boxes):
-            save(case(box, seed=number), tmp_path / cohort / f"{number:04d}")
+    places = {"first/0000": CLOT, "first/0001": ELSEWHERE, "second/0002": CLOT}
+    for number, (place, box) in enumerate(places.items()):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        save(case(box, seed=number), tmp_path / place)
     return TrainConfig(
         cohort=tmp_path / "first",
         output=tmp_path / "run",
@@ -53,7 +53,7 @@ def test_mimics_are_of_the_first_cohort_alone(config: TrainConfig, tmp_path: Pat
     mimics = tmp_path / "mimics.json"
     mimics.write_text(json.dumps({"0000": [[1, 2, 3]], "0001": []}))
     aimed = replace(config, mimics=mimics, aim=AimConfig(clots=0.5, mimics=0.5))
-    # The further cohort has a case of the same name, of which the file says nothing.
+    # The file says nothing of the further cohort's case.
     assert train(replace(aimed, further_cohorts=(tmp_path / "second",))).step == 2
 
     mimics.write_text(json.dumps({"0000": []}))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from service.stages.preprocess import NetworkInput
 from tests.evaluated import result
-from training.compare_runs import compare, markdown, score_at, values_of
+from training.compare_runs import compare, markdown, read, score_at, values_of
 from training.compare_runs import main as compare_command
 from training.config import TrainConfig
 from training.dataset import PreparedCase, save
@@ -100,6 +100,17 @@ def test_cases_that_cannot_be_told_apart_or_are_too_few_are_refused() -> None:
     few = _document("a", DICES[:1])
     with pytest.raises(EvaluationError, match="fewer than 2 cases with a clot"):
         compare({"a": few, "b": few})
+
+
+def test_an_evaluation_kept_without_scores_is_refused(tmp_path: Path) -> None:
+    old = _document("a", DICES[:2])
+    del old["cases"][1]["scores"]
+    file = tmp_path / "a-all.json"
+    file.write_text(json.dumps(old))
+    with pytest.raises(
+        EvaluationError, match=r"a-all\.json is no evaluation: KeyError\('scores'\)"
+    ):
+        read(file)
 
 
 def _case(seed: int) -> PreparedCase:

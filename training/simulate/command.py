@@ -4,8 +4,7 @@ It is found through the entry point group ``thrombolens.commands``.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,9 +14,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service.domain.errors import InputError
+from training.simulate.asked import names_of, told
 from training.simulate.formats import Format, Style
-from training.simulate.site import OptionError, Site, load_sites
+from training.simulate.site import Site, load_sites
 
 if TYPE_CHECKING:
     from training.simulate.batch import Order, Recipe
@@ -85,15 +84,15 @@ def simulate(  # noqa: PLR0913
         complete=complete,
         jitter=jitter,
         anatomies=anatomies,
-        heads=tuple(name.strip() for name in heads.split(",") if name.strip()),
+        heads=names_of(heads),
         device=device,
     )
     # Before many processes say the same of every case.
-    with _told():
+    with told():
         check(options)
     recipe = Recipe(partial(simulate_case, options=options), out, form, vendor)
     wanted = orders(seed, count, _sites(site, sites))
-    with _told():
+    with told():
         claim(out, _content(options, form, vendor))
     raise typer.Exit(make_all(recipe, wanted, processes or os.cpu_count() or 1))
 
@@ -126,17 +125,8 @@ def _content(options: "Options", form: Format, vendor: Style | None) -> dict[str
 
 
 def _sites(names: str, extra: Path | None) -> tuple[Site, ...]:
-    with _told():
+    with told():
         return load_sites(extra).select(names)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Turn what is wrong with an option into the line that Typer prints."""
-    try:
-        yield
-    except (OptionError, InputError) as exc:
-        raise typer.BadParameter(str(exc)) from exc
 
 
 def make_all(recipe: "Recipe", wanted: Sequence["Order"], processes: int) -> int:
