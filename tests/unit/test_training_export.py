@@ -25,7 +25,13 @@ from training.export_onnx import (
 from training.network import NetworkConfig, Recurrence, UpAttLLSTM
 from training.recurrence import CellKind
 from training.train import Run
-from training.weights import averaged_network, load_released, load_weights, save_weights
+from training.weights import (
+    averaged_network,
+    initial_weights,
+    load_released,
+    load_weights,
+    save_weights,
+)
 
 
 def _tiny(cell: CellKind = "logic") -> UpAttLLSTM:
@@ -182,3 +188,12 @@ def test_training_goes_on_from_the_weights_that_are_shipped() -> None:
     network = load_released(model, config)
     assert isinstance(network, UpAttLLSTM)
     assert largest_difference(network, model / "model.onnx") < export_onnx.TOLERANCE
+
+
+def test_training_goes_on_from_the_weights_of_a_stage_that_are_kept() -> None:
+    kept = load_weights(Path("training/weights/release-7.pt"))
+    wanted = TrainConfig.read(Path("training/configs/release-varied.toml")).network
+    assert isinstance(wanted, NetworkConfig)
+    started = build(wanted)
+    started.load_state_dict(initial_weights(kept, wanted))
+    assert all(bool(torch.isfinite(weight).all()) for weight in started.parameters())
