@@ -15,6 +15,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from service.domain.sequence import Role
 from training.architectures import AnyNetworkConfig
 from training.network import STRICT, NetworkConfig
 
@@ -38,11 +39,13 @@ class Course(StrEnum):
 class Event(StrEnum):
     """Which sequences are hit together.
 
-    ``independent``: each by itself. ``subset``: a uniform number of them, and each set of that size
-    alike (ModDrop).
+    ``independent``: each by itself. ``scan``: each by itself, but phase with its magnitude and ADC
+    with its DWI, as an archive lacks them. ``subset``: a uniform number of them, and each set of
+    that size alike (ModDrop).
     """
 
     INDEPENDENT = "independent"
+    SCAN = "scan"
     SUBSET = "subset"
 
 
@@ -55,6 +58,8 @@ class DropoutConfig:
     rate : float
         Probability that a present sequence is hit, or that a sample is, if ``event`` is ``subset``.
         0 is no dropout.
+    rates : mapping of Role to float
+        Of sequences that are hit more or less often than the others; not for ``subset``.
     event : Event
     degree_course : Course
         Of how much of a hit sequence is taken; ``constant`` takes all of it from the beginning.
@@ -67,14 +72,24 @@ class DropoutConfig:
     __pydantic_config__ = STRICT
 
     rate: Annotated[float, Field(ge=0, le=1)] = 0.3
+    rates: Mapping[Role, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
     event: Event = Event.INDEPENDENT
     degree_course: Course = Course.STAIRCASE
     rate_course: Course = Course.CONSTANT
     noise: Annotated[float, Field(ge=0)] = 0.1
 
     def __post_init__(self) -> None:
-        if self.event is Event.INDEPENDENT and self.rate >= 1:
+        if self.event is Event.SUBSET:
+            if self.rates:
+                raise ValueError(
+                    "rates are of single sequences, and the event subset prefers none"
+                )
+        elif min(self.rate_of(role) for role in Role) >= 1:
             raise ValueError(f"rate {self.rate} would hit every sequence; it must be below 1")
+
+    def rate_of(self, role: Role) -> float:
+        """Return the probability that a sequence is hit by itself, at the full rate."""
+        return self.rates.get(role, self.rate)
 
 
 @dataclass(frozen=True)

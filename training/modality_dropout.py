@@ -5,8 +5,9 @@ degree, and noise. As the authors have described it, the rate is constant and th
 four equal quarters of the training: 1/4, 1/2, 3/4, all. The last quarter then trains nearly under
 the condition of use, in which a sequence is there or is not: noise of 0.1 leaves three in ten of
 the hit sequences a gain of 0.05 to 0.4. Other courses of degree and rate, and plain dropout of a
-uniformly drawn subset (ModDrop), are there to be compared with it. Two decisions are ours: at least
-one present sequence is never hit, and what is left can be told to the network by flags.
+uniformly drawn subset (ModDrop), are there to be compared with it. Decisions of ours: at least one
+present sequence is never hit, what is left can be told to the network by flags, some sequences can
+be hit more often than others, and phase and ADC along with what they are computed from.
 """
 
 import math
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from service.domain.sequence import COMES_WITH, Role
 from training.config import Course, DropoutConfig, Event
 from training.dataset import Float32, Slab
 
@@ -24,7 +26,10 @@ QUARTERS = 4
 # Where a linear course begins and ends, as shares of the training.
 LINEAR = (0.05, 0.60)
 
+ROLES = list(Role)
+
 Flags = npt.NDArray[np.bool_]
+Rates = npt.NDArray[np.float64]
 
 
 def staircase(progress: float) -> float:
@@ -78,7 +83,7 @@ def draw_gains(
         Share of the training that is done, 0..1.
     """
     present = presence > 0
-    hit = _draw_hits(present, config.rate * along(config.rate_course, progress, rng), config, rng)
+    hit = _draw_hits(present, along(config.rate_course, progress, rng), config, rng)
     left = 1 - along(config.degree_course, progress, rng)
     noise = config.noise * rng.standard_normal(len(presence))
     gain = np.where(hit, np.maximum(0, left + noise), 1.0) * present
@@ -88,14 +93,25 @@ def draw_gains(
 
 
 def _draw_hits(
-    present: Flags, rate: float, config: DropoutConfig, rng: np.random.Generator
+    present: Flags, in_force: float, config: DropoutConfig, rng: np.random.Generator
 ) -> Flags:
-    """Draw which present sequences are hit; never all of them."""
+    """Draw which present sequences are hit, a share of the rates being in force; never all."""
     if config.event is Event.SUBSET:
-        return _draw_subset(present, rate, rng)
-    hit = present & (rng.random(len(present)) < rate)
+        return _draw_subset(present, config.rate * in_force, rng)
+    rates = in_force * np.array([config.rate_of(role) for role in Role])
+    hit = _draw_scans(present, rates, config, rng)
     while present.any() and not (present & ~hit).any():
-        hit = present & (rng.random(len(present)) < rate)
+        hit = _draw_scans(present, rates, config, rng)
+    return hit
+
+
+def _draw_scans(
+    present: Flags, rates: Rates, config: DropoutConfig, rng: np.random.Generator
+) -> Flags:
+    hit = present & (rng.random(len(present)) < rates)
+    if config.event is Event.SCAN:
+        for role, source in COMES_WITH.items():
+            hit[ROLES.index(role)] |= present[ROLES.index(role)] & hit[ROLES.index(source)]
     return hit
 
 

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from service.domain.model_spec import combination
-from service.domain.sequence import Role
+from service.domain.sequence import COMES_WITH, Role
 from training.intervals import Estimate, mean_interval
 from training.metrics import CaseResult
 from training.summary import METRIC_OF, belongs, estimate, limits
 
-# A sequence that is computed from another of the same scan hardly comes without it.
-COMES_WITH = {Role.PHASE: Role.SUSC, Role.ADC: Role.DWI}
 REPORTED = ("detection_rate", "detection_rate_any", "dice_all", "dice_detected")
 REPORTED_METRICS = [METRIC_OF[key] for key in (*REPORTED, "false_positives_per_case")]
 

@@ -43,6 +43,9 @@ class Role(StrEnum):
     TOF = "TOF"
 
 
+# A sequence that is computed from another of the same scan hardly comes without it.
+COMES_WITH = {Role.PHASE: Role.SUSC, Role.ADC: Role.DWI}
+
 # In order of preference where several labels can fill one role.
 LABELS_OF_ROLE: dict[Role, tuple[SequenceLabel, ...]] = {
     Role.SUSC: (SequenceLabel.SWI, SequenceLabel.T2STAR),

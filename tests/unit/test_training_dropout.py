@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.config import Course, DropoutConfig, TrainConfig
+from service.domain.sequence import Role
+from training.config import ConfigError, Course, DropoutConfig, Event, TrainConfig
 from training.dataset import Float32, Slab
 from training.modality_dropout import along, draw_gains, drop_modalities, staircase
 from training.network import NetworkConfig
@@ -170,3 +171,44 @@ def test_noise_leaves_some_of_the_hit_sequences_in_the_last_quarter() -> None:
     left = drawn[hit] > 0
     assert left.mean() == pytest.approx(0.31, abs=0.02)
     assert drawn[hit].max() < 0.6
+
+
+def test_sequences_can_be_hit_more_or_less_often_than_the_others() -> None:
+    config = DropoutConfig(rate=0.2, rates={Role.SUSC: 0.6, Role.TOF: 0.0}, noise=0.0)
+    hit = _gains(config, 0.9) == 0
+    np.testing.assert_allclose(hit.mean(axis=0), [0.6, 0.2, 0.2, 0.2, 0.2, 0.0], atol=0.025)
+
+
+def test_scans_take_phase_and_adc_along() -> None:
+    config = DropoutConfig(rate=0.25, event=Event.SCAN, degree_course=Course.CONSTANT, noise=0.0)
+    susc, phase, dwi, adc, flair, tof = (_gains(config, 0.1) == 0).T
+    assert phase[susc].all()
+    assert adc[dwi].all()
+    for alone in (susc, dwi, flair, tof):
+        assert alone.mean() == pytest.approx(0.25, abs=0.025)
+    for computed in (phase, adc):
+        assert computed.mean() == pytest.approx(1 - 0.75**2, abs=0.025)
+
+
+def test_scans_never_leave_nothing_where_phase_alone_is_there_besides() -> None:
+    rng = np.random.default_rng(0)
+    pair = np.array([1, 1, 0, 0, 0, 0], np.float32)
+    config = DropoutConfig(rate=0.5, event=Event.SCAN, degree_course=Course.CONSTANT, noise=0.0)
+    gains = np.array([draw_gains(pair, 0.1, config, rng).gain for _ in range(500)])
+    assert set(map(tuple, np.unique(gains[:, :2], axis=0))) == {(1, 0), (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("dropout", "message"),
+    [
+        ("rate = 0.3\nrates = {SUSC = 1.5}", "less than or equal to 1"),
+        ("rate = 0.3\nrates = {T1 = 0.5}", "'SUSC'"),
+        ("rate = 1.0", "hit every sequence"),
+        ("rate = 0.3\nevent = 'subset'\nrates = {SUSC = 0.5}", "prefers none"),
+    ],
+)
+def test_rates_that_cannot_be_are_refused(dropout: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f"base = '{ARMS / 'a0-none.toml'}'\n[dropout]\n{dropout}\n")
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.read(file)

@@ -191,8 +191,8 @@ def test_training_goes_on_from_the_weights_that_are_shipped() -> None:
 
 
 def test_training_goes_on_from_the_weights_of_a_stage_that_are_kept() -> None:
-    kept = load_weights(Path("training/weights/release-7.pt"))
-    wanted = TrainConfig.read(Path("training/configs/release-varied.toml")).network
+    kept = load_weights(Path("training/weights/release-8.pt"))
+    wanted = TrainConfig.read(Path("training/configs/release-flow.toml")).network
     assert isinstance(wanted, NetworkConfig)
     started = build(wanted)
     started.load_state_dict(initial_weights(kept, wanted))
