@@ -81,9 +81,7 @@ class DropoutConfig:
     def __post_init__(self) -> None:
         if self.event is Event.SUBSET:
             if self.rates:
-                raise ValueError(
-                    "rates are of single sequences, and the event subset prefers none"
-                )
+                raise ValueError("rates are of single sequences, and the event subset prefers none")
         elif min(self.rate_of(role) for role in Role) >= 1:
             raise ValueError(f"rate {self.rate} would hit every sequence; it must be below 1")
 
