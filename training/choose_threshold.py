@@ -31,24 +31,38 @@ from training.metrics import Agreement, Label, compare
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 # 0: whatever reaches the threshold.
 PEAKS = (0.0, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
-# Of a case, and of the cases without a clot.
-MOST_FALSE_POSITIVES = 0.5
-MOST_FALSE_ALARMS = 0.2
 SMALLEST_MM3 = (5.0, 10.0, 15.0, 20.0, 30.0)
+
+
+class Limits(NamedTuple):
+    """How many false findings are too many, on average over the validation cases.
+
+    Attributes
+    ----------
+    false_positives : float
+        Most in a case.
+    false_alarms : float
+        Largest share of the cases without a clot that have any finding.
+    """
+
+    false_positives: float = 0.5
+    false_alarms: float = 0.2
+
+    def hold(self, agreements: Sequence[Agreement]) -> bool:
+        """Whether these cases keep to them."""
+        silent = [not one.hits for one in agreements if not one.with_clot]
+        false_alarms = 1 - float(np.mean(silent)) if silent else 0.0
+        false_positives = float(np.mean([one.false_positives for one in agreements]))
+        return false_positives <= self.false_positives and false_alarms <= self.false_alarms
+
+
+USUAL = Limits()
 
 
 def score(agreements: Sequence[Agreement]) -> float:
     """Mean of Dice and detection by any finding over cases with a clot."""
     with_clot = [(one.dice + one.found) / 2 for one in agreements if one.with_clot]
     return float(np.mean(with_clot)) if with_clot else 0.0
-
-
-def keeps_to_limits(agreements: Sequence[Agreement]) -> bool:
-    """Whether false findings, and cases without a clot that have any, are few enough."""
-    silent = [not one.hits for one in agreements if not one.with_clot]
-    false_alarms = 1 - float(np.mean(silent)) if silent else 0.0
-    false_positives = float(np.mean([one.false_positives for one in agreements]))
-    return false_positives <= MOST_FALSE_POSITIVES and false_alarms <= MOST_FALSE_ALARMS
 
 
 def numbers_at_least(extraction: Extraction, smallest_mm3: float, peak: float) -> frozenset[int]:
@@ -98,7 +112,7 @@ class Choice(NamedTuple):
     spec: ModelSpec
 
 
-def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> Choice:
+def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec, limits: Limits = USUAL) -> Choice:
     """Return the best triple within the limits, or, where there is none, the best of all."""
     choices = []
     for threshold in track(THRESHOLDS, "choosing"):
@@ -112,7 +126,7 @@ def choose(maps: list[tuple[Label, Volume]], spec: ModelSpec) -> Choice:
         for peak, volume in product(peaks, SMALLEST_MM3):
             agreements = [each.agreement(volume, peak) for each in found]
             chosen = replace(lowest, min_volume_mm3=volume, peak=peak)
-            choices.append(Choice(keeps_to_limits(agreements), score(agreements), chosen))
+            choices.append(Choice(limits.hold(agreements), score(agreements), chosen))
     return max(choices, key=lambda choice: choice[:2])
 
 
@@ -133,6 +147,12 @@ def validation_maps(
 def main(
     model: Annotated[Path, typer.Argument(help="Folder models/NAME/VERSION.")],
     cohort: Annotated[list[Path], typer.Option(help="Validation cohort; may be repeated.")],
+    most_false_positives: Annotated[
+        float, typer.Option(min=0, help="Most false findings in a case, on average.")
+    ] = USUAL.false_positives,
+    most_false_alarms: Annotated[
+        float, typer.Option(min=0, max=1, help="Most cases without a clot that have a finding.")
+    ] = USUAL.false_alarms,
     threads: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Rewrite model.json with the chosen values."""
@@ -144,7 +164,8 @@ def main(
     except EvaluationError as exc:
         raise typer.BadParameter(str(exc)) from exc
     maps = validation_maps(sources, predictor, spec)
-    in_limits, best, chosen = choose(maps, spec)
+    limits = Limits(most_false_positives, most_false_alarms)
+    in_limits, best, chosen = choose(maps, spec, limits)
     # What was measured at another threshold is not expected any more.
     write_spec(replace(chosen, expected_performance={}), model)
     typer.echo(
@@ -154,8 +175,8 @@ def main(
     )
     if not in_limits:
         typer.echo(
-            f"warning: no triple keeps to {MOST_FALSE_POSITIVES} false findings a case and "
-            f"{MOST_FALSE_ALARMS:.0%} of the cases without a clot",
+            f"warning: no triple keeps to {limits.false_positives:g} false findings a case and "
+            f"{limits.false_alarms:.0%} of the cases without a clot",
             err=True,
         )
 

@@ -13,7 +13,7 @@ from service.domain.volume import Volume
 from service.stages.extract_findings import extract_findings
 from tests.evaluated import CLOT, ELSEWHERE, SECOND, SPEC, case, probability, subject
 from tests.tiny_model import NAME, VERSION, install_tiny_model
-from training.choose_threshold import choose, main, numbers_at_least, of_numbers, score
+from training.choose_threshold import Limits, choose, main, numbers_at_least, of_numbers, score
 from training.dataset import save
 from training.metrics import Label, compare
 
@@ -58,6 +58,21 @@ def test_a_threshold_that_finds_more_and_too_much_that_is_false_is_not_chosen() 
     assert max(chosen.threshold, chosen.peak) > 0.65
 
 
+@pytest.mark.parametrize(
+    "limits", [Limits(false_alarms=0.1), Limits(false_positives=0.1)], ids=["alarms", "positives"]
+)
+def test_stricter_limits_cost_the_clots_that_look_like_false_findings(limits: Limits) -> None:
+    clot, silent = subject(CLOT).target, subject().target
+    cases: list[tuple[Label, Volume]] = [
+        (clot, probability(CLOT, values=(0.65,))),
+        *4 * [(silent, probability())],
+        (silent, probability(ELSEWHERE, values=(0.65,))),
+    ]
+    assert choose(cases, SPEC).score == 1.0
+    in_limits, best, _ = choose(cases, SPEC, limits)
+    assert (in_limits, best) == (True, 0.0)
+
+
 def test_without_a_pair_within_the_limits_the_best_one_is_called_that() -> None:
     loud = probability(CLOT, ELSEWHERE, values=(0.999, 0.999))
     in_limits, best, _ = choose([(subject(CLOT).target, loud)], SPEC)
@@ -95,3 +110,19 @@ def test_the_cases_of_all_cohorts_decide(tmp_path: Path) -> None:
     spec = read_spec(model)
     assert f"threshold {spec.threshold}, peak {spec.peak}," in done.output
     assert not spec.expected_performance
+
+
+def test_limits_that_nothing_keeps_to_are_named(tmp_path: Path) -> None:
+    install_tiny_model(tmp_path)
+    dark = case()
+    # The model takes every dark place for a clot; nobody has labelled this one.
+    dark.network_input.sequences[2:6, 0, 10:18, 10:18] = -3.0
+    save(dark, tmp_path / "patients" / "0000")
+    app = typer.Typer()
+    app.command()(main)
+    given = [str(tmp_path / NAME / VERSION), f"--cohort={tmp_path / 'patients'}"]
+    strict = CliRunner().invoke(app, [*given, "--most-false-alarms=0.1"])
+    assert strict.exit_code == 0, strict.output
+    assert "no triple keeps to 0.5 false findings a case and 10%" in strict.output
+    lenient = [*given, "--most-false-alarms=1", "--most-false-positives=1"]
+    assert "warning" not in CliRunner().invoke(app, lenient).output
