@@ -1,8 +1,10 @@
 """Receivers that stop in the middle of an answer, or send it byte by byte."""
 
+import gc
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,9 +24,17 @@ from tests.processes import free_port
 from tests.stalling import HALF_ACCEPT, HALF_DATA, Stalling
 
 SHORT_S = 0.5
+THREAD_CRASHED = "ignore:Exception in thread:pytest.PytestUnhandledThreadExceptionWarning"
 
 # The library does not close a socket that was shut: the interpreter does, some time later.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_collected_here() -> Iterator[None]:
+    """Let no later test be told of the sockets that the library left."""
+    yield
+    gc.collect()
 
 
 def pacs(port: int, **values: Any) -> dict[str, Any]:
@@ -70,6 +80,9 @@ def test_half_a_pdu_is_not_waited_for(tmp_path: Path, drips: bytes) -> None:
     assert world.statuses()["segmentation"] == "no answer: timeout or abort"
 
 
+# On a loaded machine the library's thread may meet a fragment that was queued before the abort, and
+# ends in an error. What is sent has been given up by then, and the connection's timer shuts it.
+@pytest.mark.filterwarnings(THREAD_CRASHED)
 def test_a_receiver_that_reads_nothing_more_is_left(tmp_path: Path) -> None:
     kind = ObjectKind.KEY_IMAGE
     large = dcmread(BytesIO(dicom(kind)))
