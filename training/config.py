@@ -82,8 +82,11 @@ class DropoutConfig:
         if self.event is Event.SUBSET:
             if self.rates:
                 raise ValueError("rates are of single sequences, and the event subset prefers none")
-        elif min(self.rate_of(role) for role in Role) >= 1:
-            raise ValueError(f"rate {self.rate} would hit every sequence; it must be below 1")
+        else:
+            for role in Role:
+                # A study may have this sequence alone.
+                if self.rate_of(role) >= 1:
+                    raise ValueError(f"rate {self.rate_of(role)} would always hit {role}: below 1")
 
     def rate_of(self, role: Role) -> float:
         """Return the probability that a sequence is hit by itself, at the full rate."""

@@ -80,7 +80,10 @@ class DimsePeer:
         ae = AE(self._entry.calling_ae)
         timeout = self._entry.timeout_seconds
         ae.connection_timeout = ae.acse_timeout = timeout
-        ae.dimse_timeout = ae.network_timeout = timeout
+        ae.dimse_timeout = timeout
+        # The library aborts an idle association: while we encode a large object, even as its first
+        # pieces are sent, or wait long for a report. All our waits have limits of their own.
+        ae.network_timeout = None
         for uid in dict.fromkeys(abstract_syntaxes):
             ae.add_requested_context(uid, TRANSFER_SYNTAXES)
         # It is negotiated before the work, and released or aborted after it.

@@ -203,7 +203,8 @@ def test_scans_never_leave_nothing_where_phase_alone_is_there_besides() -> None:
     [
         ("rate = 0.3\nrates = {SUSC = 1.5}", "less than or equal to 1"),
         ("rate = 0.3\nrates = {T1 = 0.5}", "'SUSC'"),
-        ("rate = 1.0", "hit every sequence"),
+        ("rate = 1.0", "rate 1.0 would always hit SUSC"),
+        ("rate = 0.3\nrates = {TOF = 1.0}", "rate 1.0 would always hit TOF"),
         ("rate = 0.3\nevent = 'subset'\nrates = {SUSC = 0.5}", "prefers none"),
     ],
 )
