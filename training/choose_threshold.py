@@ -151,7 +151,8 @@ def main(
         float, typer.Option(min=0, help="Most false findings in a case, on average.")
     ] = USUAL.false_positives,
     most_false_alarms: Annotated[
-        float, typer.Option(min=0, max=1, help="Most cases without a clot that have a finding.")
+        float,
+        typer.Option(min=0, max=1, help="Largest share of cases without a clot that have any."),
     ] = USUAL.false_alarms,
     threads: Annotated[int, typer.Option()] = 1,
 ) -> None:

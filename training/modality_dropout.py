@@ -98,7 +98,7 @@ def _draw_hits(
     """Draw which present sequences are hit, a share of the rates being in force; never all."""
     if config.event is Event.SUBSET:
         return _draw_subset(present, config.rate * in_force, rng)
-    rates = in_force * np.array([config.rate_of(role) for role in Role])
+    rates = in_force * np.array([config.rate_of(role) for role in ROLES])
     hit = _draw_scans(present, rates, config, rng)
     while present.any() and not (present & ~hit).any():
         hit = _draw_scans(present, rates, config, rng)
