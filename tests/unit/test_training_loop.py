@@ -295,7 +295,7 @@ def test_config_file_is_read_and_unknown_keys_are_refused(tmp_path: Path) -> Non
     ("line", "message"),
     [
         ("steps = 0", "steps: Input should be greater than 0"),
-        ("[dropout]\nrate = 1.0", "must be below 1"),
+        ("[dropout]\nrate = 1.0", "rate 1.0 would always hit SUSC: below 1"),
         ("[dropout]\ndegree_course = 'slow'", "dropout.degree_course"),
         ("[network]\nkind = 'unet_4d'", "unet_4d"),
         ("[network]\nkind = 'unet_3d'\ncell = 'logic'", r"cell: Unexpected"),
