@@ -30,7 +30,7 @@ from training.metrics import Agreement, Label, compare
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 # 0: whatever reaches the threshold.
-PEAKS = (0.0, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998)
+PEAKS = (0.0, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995)
 SMALLEST_MM3 = (5.0, 10.0, 15.0, 20.0, 30.0)
 
 
@@ -50,8 +50,8 @@ class Limits(NamedTuple):
 
     def hold(self, agreements: Sequence[Agreement]) -> bool:
         """Whether these cases keep to them."""
-        silent = [not one.hits for one in agreements if not one.with_clot]
-        false_alarms = 1 - float(np.mean(silent)) if silent else 0.0
+        alarms = [bool(one.hits) for one in agreements if not one.with_clot]
+        false_alarms = float(np.mean(alarms)) if alarms else 0.0
         false_positives = float(np.mean([one.false_positives for one in agreements]))
         return false_positives <= self.false_positives and false_alarms <= self.false_alarms
 

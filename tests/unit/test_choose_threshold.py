@@ -47,6 +47,26 @@ def test_the_outline_is_chosen_apart_from_whether_there_is_a_clot() -> None:
     assert extract_findings(unsure, chosen, midline_x=0.0).mask.voxels[ends].all()
 
 
+def test_false_findings_that_are_nearly_sure_are_told_from_what_is_surer() -> None:
+    ends, middle = SECOND, (SECOND[0], SECOND[1], slice(SECOND[2].start + 1, SECOND[2].stop - 1))
+    found = probability(ends, middle, ELSEWHERE, values=(0.55, 0.9999, 0.9992))
+    false_alarm = probability(ELSEWHERE, values=(0.9985,))
+    in_limits, best, _ = choose(
+        [(subject(ends).target, found), (subject().target, false_alarm)], SPEC
+    )
+    assert (in_limits, best) == (True, 1.0)
+
+
+@pytest.mark.parametrize(("alarms", "kept"), [(3, True), (4, False)])
+def test_a_limit_is_kept_that_is_just_reached(alarms: int, kept: bool) -> None:
+    silent, alarm = (
+        compare(extract_findings(found, SPEC, midline_x=0.0), subject().target)
+        for found in (probability(), probability(ELSEWHERE, values=(0.9,)))
+    )
+    cases = [alarm] * alarms + [silent] * (20 - alarms)
+    assert Limits(false_alarms=0.15).hold(cases) is kept
+
+
 def test_a_threshold_that_finds_more_and_too_much_that_is_false_is_not_chosen() -> None:
     clot, silent = subject(CLOT).target, subject().target
     found = probability(CLOT, values=(0.65,))
@@ -74,7 +94,7 @@ def test_stricter_limits_cost_the_clots_that_look_like_false_findings(limits: Li
 
 
 def test_without_a_pair_within_the_limits_the_best_one_is_called_that() -> None:
-    loud = probability(CLOT, ELSEWHERE, values=(0.999, 0.999))
+    loud = probability(CLOT, ELSEWHERE, values=(0.9999, 0.9999))
     in_limits, best, _ = choose([(subject(CLOT).target, loud)], SPEC)
     assert not in_limits
     assert best > 0.5
