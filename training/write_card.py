@@ -81,7 +81,7 @@ are never trained on.
 - Veins, microbleeds and air at the skull base can cause false findings.
 - Intervals are over simulated cases: they say nothing about the step to real ones.
 - Without the susceptibility-weighted series the clot is visible only indirectly.
-- The fewer sequences, the fewer clots are found and the more findings are false.
+- The fewer sequences, the fewer clots are found.
 """
 COMBINED = """By combination of sequences, on {cases} of the cases:
 
@@ -92,8 +92,6 @@ COMBINED = """By combination of sequences, on {cases} of the cases:
 FREQUENT = f"""By the sequences that archives would have, if {LEAST_CASES} clots or more have them:
 
 {{rows}}
-
-Other combinations were not measured.
 """
 NOT_COMBINED = "Other combinations of sequences were not measured.\n"
 
@@ -137,17 +135,20 @@ def performance(
 ) -> dict[str, Any]:
     """Return what model.json says was measured, with combinations of sequences.
 
-    These are all that were measured on the same cases, or else those that enough cases have where
-    archives lack some.
+    These are all that were measured on the same cases, and those that enough cases have where
+    archives lack some: of a combination of both, what was measured on more clots.
     """
     target, lumen = measured["labels"]["target"], measured["labels"]["lumen"]
     complete = measured["breakdown"]["missing"].get("0")
-    rows = {} if complete is None else {combination(Role): complete}
-    if measured["subsets"] is not None:
-        # More cases had everything than those of the combinations.
-        rows = measured["subsets"]["rows"] | rows
-    elif natural is not None:
-        rows |= _frequent(natural)
+    sources = [
+        {} if measured["subsets"] is None else measured["subsets"]["rows"],
+        {} if complete is None else {combination(Role): complete},
+        {} if natural is None else _frequent(natural),
+    ]
+    rows: dict[str, Any] = {}
+    for name, row in (pair for source in sources for pair in source.items()):
+        if name not in rows or rows[name]["cases_with_clot"] <= row["cases_with_clot"]:
+            rows[name] = row
     return {
         "data": measured["data"],
         **target,
@@ -204,18 +205,18 @@ def _by_condition_and_cohort(conditions: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def _combinations(subsets: Mapping[str, Any] | None, natural: Mapping[str, Any] | None) -> str:
+    frequent = {} if natural is None else _frequent(natural)
+    often = FREQUENT.format(rows=table("sequences", frequent, MAIN)) if frequent else ""
     if subsets is None:
-        frequent = {} if natural is None else _frequent(natural)
-        return (
-            FREQUENT.format(rows=table("sequences", frequent, MAIN)) if frequent else NOT_COMBINED
-        )
+        return "\n".join(part for part in (often, NOT_COMBINED) if part)
     shown = {title: subsets["rows"].get(combination(roles)) for title, roles in SHOWN.items()}
     known = {title: row for title, row in shown.items() if row is not None}
-    return COMBINED.format(
+    combined = COMBINED.format(
         cases=subsets["cases"],
         shown=table("sequences", known, SUBSET),
         missing=missing_table(subsets),
     )
+    return "\n".join(part for part in (combined, often) if part)
 
 
 def main(

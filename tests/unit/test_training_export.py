@@ -27,7 +27,6 @@ from training.recurrence import CellKind
 from training.train import Run
 from training.weights import (
     averaged_network,
-    initial_weights,
     load_released,
     load_weights,
     save_weights,
@@ -183,17 +182,8 @@ def test_training_goes_on_from_a_released_model(tmp_path: Path) -> None:
 
 def test_training_goes_on_from_the_weights_that_are_shipped() -> None:
     model = Path("models/upattllstm-thrombus/1.0.0")
-    config = TrainConfig.read(Path("training/configs/release-missing.toml")).network
+    config = TrainConfig.read(Path("training/configs/release-flow.toml")).network
     assert isinstance(config, NetworkConfig)
     network = load_released(model, config)
     assert isinstance(network, UpAttLLSTM)
     assert largest_difference(network, model / "model.onnx") < export_onnx.TOLERANCE
-
-
-def test_training_goes_on_from_the_weights_of_a_stage_that_are_kept() -> None:
-    kept = load_weights(Path("training/weights/release-8.pt"))
-    wanted = TrainConfig.read(Path("training/configs/release-flow.toml")).network
-    assert isinstance(wanted, NetworkConfig)
-    started = build(wanted)
-    started.load_state_dict(initial_weights(kept, wanted))
-    assert all(bool(torch.isfinite(weight).all()) for weight in started.parameters())

@@ -79,10 +79,15 @@ def test_combinations_are_told_that_enough_cases_have_where_archives_lack_some(
     card = render(SPEC, document(results, None, SPEC, "all"), "A network.", natural=natural)
     assert f"| DWI+SUSC | {LEAST_CASES} | 0 |" in card
     assert "| FLAIR |" not in card
-    # What was measured on the same cases says more.
     subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
     told = performance(document(results, subsets, SPEC, "all"), natural)
-    assert told["subsets"]["DWI+SUSC"]["cases_with_clot"] == 2
+    assert len(told["subsets"]) == 63
+    # More clots say more.
+    assert told["subsets"]["DWI+SUSC"]["cases_with_clot"] == LEAST_CASES
+    assert told["subsets"]["FLAIR"]["cases_with_clot"] == 1
+    both = render(SPEC, document(results, subsets, SPEC, "all"), "A network.", natural=natural)
+    assert "| DWI and ADC |" in both
+    assert f"| DWI+SUSC | {LEAST_CASES} | 0 |" in both
 
 
 def test_card_gives_what_was_measured_and_its_limits(results: list[CaseResult]) -> None:
