@@ -23,7 +23,7 @@ from training.metrics import SIMULATED
 # What model.json, and so every report, tells about a combination of sequences.
 TOLD = ("detection_rate", "dice_all", "false_positives_per_case")
 COUNTED = ("cases_with_clot", "cases_without_clot")
-# Fewer cases with a clot say too little about a combination that came by chance.
+# Fewer cases with a clot say too little about a combination.
 LEAST_CASES = 10
 # Combinations that the card shows; evaluation.md has all.
 SHOWN = {
@@ -136,32 +136,41 @@ def performance(
     """Return what model.json says was measured, with combinations of sequences.
 
     These are all that were measured on the same cases, and those that enough cases have where
-    archives lack some: of a combination of both, what was measured on more clots.
+    archives lack some, each if on LEAST_CASES clots or more: of a combination of both, what was
+    measured on more clots.
     """
     target, lumen = measured["labels"]["target"], measured["labels"]["lumen"]
-    complete = measured["breakdown"]["missing"].get("0")
-    sources = [
-        {} if measured["subsets"] is None else measured["subsets"]["rows"],
-        {} if complete is None else {combination(Role): complete},
-        {} if natural is None else _frequent(natural),
-    ]
-    rows: dict[str, Any] = {}
-    for name, row in (pair for source in sources for pair in source.items()):
-        if name not in rows or rows[name]["cases_with_clot"] <= row["cases_with_clot"]:
-            rows[name] = row
     return {
         "data": measured["data"],
         **target,
         "dice_lumen_all": lumen["dice_all"],
-        # Without a clot to find, nothing is known of how well clots are found.
-        COMBINATIONS: {name: _told(row) for name, row in rows.items() if row["cases_with_clot"]},
+        COMBINATIONS: _of_most_clots(measured, natural),
     }
 
 
-def _frequent(natural: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the combinations that enough cases with a clot have by what archives lack."""
-    rows = natural["breakdown"]["sequences"].items()
-    return {name: row for name, row in rows if row["cases_with_clot"] >= LEAST_CASES}
+def _of_most_clots(
+    measured: Mapping[str, Any], natural: Mapping[str, Any] | None
+) -> dict[str, dict[str, Any]]:
+    """Return of every combination what was measured on most clots, if on any."""
+    complete = measured["breakdown"]["missing"].get("0")
+    sources = [(measured, {} if complete is None else {combination(Role): complete})]
+    if measured["subsets"] is not None:
+        sources.append((measured, _frequent(measured["subsets"]["rows"])))
+    if natural is not None:
+        sources.append((natural, _frequent(natural["breakdown"]["sequences"])))
+    told: dict[str, dict[str, Any]] = {}
+    for document, rows in sources:
+        for name, row in rows.items():
+            # Without a clot to find, nothing is known of how well clots are found.
+            most = told[name]["cases_with_clot"] if name in told else 0
+            if row["cases_with_clot"] > most:
+                told[name] = _told(row) | {"cohorts": sorted(document["cohorts"])}
+    return told
+
+
+def _frequent(rows: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the combinations that enough cases with a clot have."""
+    return {name: row for name, row in rows.items() if row["cases_with_clot"] >= LEAST_CASES}
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +214,7 @@ def _by_condition_and_cohort(conditions: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def _combinations(subsets: Mapping[str, Any] | None, natural: Mapping[str, Any] | None) -> str:
-    frequent = {} if natural is None else _frequent(natural)
+    frequent = {} if natural is None else _frequent(natural["breakdown"]["sequences"])
     often = FREQUENT.format(rows=table("sequences", frequent, MAIN)) if frequent else ""
     if subsets is None:
         return "\n".join(part for part in (often, NOT_COMBINED) if part)

@@ -24,13 +24,24 @@ def results() -> list[CaseResult]:
     return evaluate(COHORT, SeesOnSusceptibility(), SPEC)
 
 
-def test_model_json_gets_every_measured_combination(results: list[CaseResult]) -> None:
+@pytest.fixture
+def two_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.write_card.LEAST_CASES", 2)
+
+
+@pytest.mark.usefixtures("two_are_enough")
+def test_model_json_gets_every_combination_of_enough_cases(results: list[CaseResult]) -> None:
     subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
     told = performance(document(results, subsets, SPEC, "all"))
     assert (told["data"], told["detection_rate"]) == ("simulated", 1.0)
     assert told["dice_lumen_all"] == pytest.approx(2 / 3, abs=1e-4)
-    assert len(told["subsets"]) == 63
+    # One of both cases has no more than these, the other has everything.
+    assert set(told["subsets"]) == {
+        "ADC+DWI+FLAIR+PHASE+SUSC+TOF",
+        *("DWI+PHASE+SUSC", "PHASE+SUSC", "DWI+SUSC", "DWI+PHASE", "DWI", "PHASE", "SUSC"),
+    }
     assert told["subsets"]["DWI+SUSC"] == {
+        "cohorts": ["cohort"],
         "cases_with_clot": 2,
         "cases_without_clot": 0,
         "detection_rate": 1.0,
@@ -81,13 +92,24 @@ def test_combinations_are_told_that_enough_cases_have_where_archives_lack_some(
     assert "| FLAIR |" not in card
     subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
     told = performance(document(results, subsets, SPEC, "all"), natural)
-    assert len(told["subsets"]) == 63
-    # More clots say more.
-    assert told["subsets"]["DWI+SUSC"]["cases_with_clot"] == LEAST_CASES
-    assert told["subsets"]["FLAIR"]["cases_with_clot"] == 1
+    # Two clots are not enough.
+    assert list(told["subsets"]) == ["ADC+DWI+FLAIR+PHASE+SUSC+TOF", "DWI+SUSC"]
     both = render(SPEC, document(results, subsets, SPEC, "all"), "A network.", natural=natural)
     assert "| DWI and ADC |" in both
     assert f"| DWI+SUSC | {LEAST_CASES} | 0 |" in both
+
+
+@pytest.mark.usefixtures("two_are_enough")
+@pytest.mark.parametrize(("count", "cohort"), [(3, "archives"), (2, "cohort")])
+def test_of_a_combination_is_told_what_was_measured_on_most_clots(
+    count: int, cohort: str, results: list[CaseResult]
+) -> None:
+    with_clot = next(result for result in results if result.target.with_clot)
+    lacking = replace(with_clot, cohort="archives", sequences="DWI+SUSC", missing=4)
+    natural = document([lacking] * count, None, SPEC, "natural")
+    subsets = evaluate_subsets(COHORT[:2], SeesOnSusceptibility(), SPEC)
+    told = performance(document(results, subsets, SPEC, "all"), natural)["subsets"]["DWI+SUSC"]
+    assert (told["cases_with_clot"], told["cohorts"]) == (count, [cohort])
 
 
 def test_card_gives_what_was_measured_and_its_limits(results: list[CaseResult]) -> None:
