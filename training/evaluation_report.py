@@ -50,7 +50,7 @@ MEANING = {
 INTRODUCTION = """# Evaluation of {name} {version} on {data} cases
 
 **{meaning}** {condition} Threshold {threshold:g},
-smallest finding {min_volume_mm3:g} mm3. Cases by cohort: {cohorts}.
+peak {peak:g}, smallest finding {min_volume_mm3:g} mm3. Cases by cohort: {cohorts}.
 
 Numbers are means over cases with their 95 % interval [low, high] by percentile bootstrap over
 cases. The interval of a rate of exactly 0 or 1 has no width; with n cases it excludes only rates

@@ -224,6 +224,7 @@ def test_every_table_and_plot_of_the_report_says_simulated(
 ) -> None:
     subsets = evaluate_subsets(COHORT[:1], SeesOnSusceptibility(), SPEC)
     text = write(document(results, subsets, SPEC, "all"), tmp_path).read_text()
+    assert f"Threshold {SPEC.threshold:g},\npeak {SPEC.peak:g}, smallest finding" in text
     rows = text.splitlines()
     headers = [above for above, rule in pairwise(rows) if rule[:4] == "|---"]
     assert len(headers) == 14
