@@ -101,7 +101,9 @@ def export(network: UpAttLLSTM, file: Path) -> None:
     """
     # The exporter cannot lower the recurrence while its weights ask for gradients.
     served = ServedNetwork(copy.deepcopy(network)).eval().requires_grad_(False)
-    slices, rows, columns = Dim("slices"), Dim("rows", max=256), Dim("columns", max=256)
+    # A slice with the ones beside it is the least; fewer than two cannot be free.
+    slices = Dim("slices", min=max(2, 1 + 2 * network.config.neighbours))
+    rows, columns = Dim("rows", max=256), Dim("columns", max=256)
     divisor = network.config.divisor
     state = {2: rows, 3: columns}
     plane = {0: slices, 2: divisor * rows, 3: divisor * columns}

@@ -1,5 +1,6 @@
 """Export: free numbers of slices, rows and columns, and a gate that closes."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,8 +69,16 @@ def test_file_is_one_valid_model_with_a_scan(exported: Path) -> None:
         NetworkConfig(channels=(4, 8), hidden=4, cell="conv", gates=False),
     ],
 )
-def test_variants_keep_the_served_inputs_and_outputs(config: NetworkConfig, tmp_path: Path) -> None:
+def test_variants_keep_the_served_inputs_and_outputs(
+    config: NetworkConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger("torch"), "propagate", True)
     export(UpAttLLSTM(config).eval(), tmp_path / "model.onnx")
+    # Who exports a model should not have to tell which of PyTorch's errors mean nothing.
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
     model = onnx.load(tmp_path / "model.onnx")
     assert [value.name for value in model.graph.input] == export_onnx.INPUTS
     assert [value.name for value in model.graph.output] == export_onnx.OUTPUTS
