@@ -18,10 +18,15 @@ from tests.delivered import CLASSES
 from tests.processes import free_port
 
 Handler = Callable[[evt.Event], Any]
-# The library leaves sockets of connections that broke to the garbage collector.
-LEFT_SOCKETS = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:pytest.PytestUnraisableExceptionWarning"
-)
+# The library leaves sockets of connections that broke to the garbage collector: it must come by
+# before the next test, which would be told of them.
+LEFT_SOCKETS = [
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <s(sl.SSLS|ocket.s)ocket:"
+        "pytest.PytestUnraisableExceptionWarning"
+    ),
+    pytest.mark.usefixtures("collected"),
+]
 
 
 def connection_of(event: evt.Event) -> socket.socket:

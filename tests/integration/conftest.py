@@ -1,15 +1,21 @@
 """What several groups of tests share."""
 
 import gc
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
 
 from service.adapters.job_database import JobDatabase
 from tests.authority import Authority
 from tests.processes import postgres_server
+
+# An association whose peer is gone ends within its time-outs; one that does not is left alone.
+ENDING_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +51,10 @@ def database(address: str) -> Iterator[JobDatabase]:
 def collected() -> Iterator[None]:
     """Collect what a test left, while its warnings count as its own."""
     yield
+    # An association that has not ended holds its socket; the end of a server waits for none.
+    for thread in threading.enumerate():
+        if isinstance(thread, Association | DULServiceProvider):
+            thread.join(ENDING_S)
     gc.collect()
 
 

@@ -9,9 +9,11 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from service.domain.job import Job
 from tests.arrival import FLAIR, SWI, ArrivalWorld, associated, compressed, plain, series
+from tests.dicom_peers import LEFT_SOCKETS
 from tests.results import GRID, IMAGE, labels, segmentation_of, structured_report_of
 from tests.strategies import enhanced_mr, mr_series, uid
 
+pytestmark = LEFT_SOCKETS
 OK = 0x0000
 OWN_OUTPUT = 0x0124
 

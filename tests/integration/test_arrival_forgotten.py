@@ -8,6 +8,9 @@ import pytest
 
 from service.domain.arrival import Receipt
 from tests.arrival import FLAIR, ArrivalWorld, series
+from tests.dicom_peers import LEFT_SOCKETS
+
+pytestmark = LEFT_SOCKETS
 
 
 def test_what_comes_while_its_study_is_forgotten_is_refused_or_kept(

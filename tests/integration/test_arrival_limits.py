@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.arrival import ArrivalWorld, associated, send, series
-from tests.dicom_peers import StoragePeer
+from tests.dicom_peers import LEFT_SOCKETS, StoragePeer
 from tests.processes import free_port
 
+pytestmark = LEFT_SOCKETS
 OK = 0x0000
 OUT_OF_RESOURCES = 0xA700
 

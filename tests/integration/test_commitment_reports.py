@@ -20,7 +20,7 @@ from tests.dicom_peers import LEFT_SOCKETS, connection_of
 from tests.processes import free_port, wait_until
 from tests.stalling import HALF_DATA, Stalling
 
-pytestmark = [LEFT_SOCKETS, pytest.mark.usefixtures("collected")]
+pytestmark = LEFT_SOCKETS
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from service.adapters.senders import open_channel
 from service.domain.destination import ObjectKind
 from service.domain.errors import InvalidDestinationsError
 from tests.delivered import COMPREHENSIVE_3D_SR, PATIENT, SEGMENTATION, UIDS, DeliveryWorld, entry
-from tests.dicom_peers import StoragePeer
+from tests.dicom_peers import LEFT_SOCKETS, StoragePeer
 from tests.processes import free_port, wait_until
 from tests.tools import require
 
+pytestmark = LEFT_SOCKETS
 SEG = UIDS[ObjectKind.SEGMENTATION]
 SR = UIDS[ObjectKind.STRUCTURED_REPORT]
 ALL = sorted(UIDS.values())
@@ -276,8 +277,6 @@ def test_a_host_that_nobody_knows_is_told(tmp_path: Path) -> None:
     assert failure.message.startswith("PACS at nowhere.invalid:104: ")
 
 
-# pynetdicom leaves the closing of a socket that could not be connected to the interpreter.
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_a_receiver_that_is_down_for_an_hour_loses_nothing(tmp_path: Path) -> None:
     port = free_port()
     world = DeliveryWorld(tmp_path, pacs(port))

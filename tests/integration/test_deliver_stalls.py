@@ -1,10 +1,8 @@
 """Receivers that stop in the middle of an answer, or send it byte by byte."""
 
-import gc
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,21 +17,13 @@ from service.adapters.http_peers import HttpPeer
 from service.domain.destination import ObjectKind
 from service.domain.errors import DestinationUnreachableError
 from tests.delivered import CLASSES, JOB, LEASE, DeliveryWorld, dicom, entry
-from tests.dicom_peers import StoragePeer
+from tests.dicom_peers import LEFT_SOCKETS, StoragePeer
 from tests.processes import free_port
 from tests.stalling import HALF_ACCEPT, HALF_DATA, Stalling
 
 SHORT_S = 0.5
 
-# The library does not close a socket that was shut: the interpreter does, some time later.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
-
-@pytest.fixture(autouse=True)
-def sockets_are_collected_here() -> Iterator[None]:
-    """Let no later test be told of the sockets that the library left."""
-    yield
-    gc.collect()
+pytestmark = LEFT_SOCKETS
 
 
 def pacs(port: int, **values: Any) -> dict[str, Any]:

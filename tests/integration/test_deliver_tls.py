@@ -15,7 +15,7 @@ from tests.dicom_peers import LEFT_SOCKETS
 from tests.processes import free_port, wait_until
 from tests.tools import require
 
-pytestmark = [LEFT_SOCKETS, pytest.mark.usefixtures("collected")]
+pytestmark = LEFT_SOCKETS
 
 
 @pytest.fixture(scope="module")

@@ -19,10 +19,11 @@ from service.adapters.destination_files import read_destinations
 from service.bootstrap.delivering import ABANDONED, DeliveryService
 from service.settings import Settings
 from tests.delivered import JOB, UIDS, DeliveryWorld
-from tests.dicom_peers import StoragePeer
+from tests.dicom_peers import LEFT_SOCKETS, StoragePeer
 from tests.processes import Processes, free_port, sigkill, wait_until
 from tests.stalling import HALF_ACCEPT, Stalling
 
+pytestmark = LEFT_SOCKETS
 DELIVERER = "service.entrypoints.deliverer"
 
 

@@ -26,7 +26,7 @@ from tests.strategies import mr_series, write_instances
 from tests.tools import require
 
 LISTENER = "service.entrypoints.listener"
-pytestmark = [LEFT_SOCKETS, pytest.mark.usefixtures("collected")]
+pytestmark = LEFT_SOCKETS
 
 
 @pytest.fixture

@@ -10,7 +10,10 @@ import structlog
 from service.bootstrap.recovery import RecoveryLoop
 from service.domain.errors import JobDatabaseError
 from tests.arrival import ArrivalWorld, series
+from tests.dicom_peers import LEFT_SOCKETS
 from tests.strategies import uid
+
+pytestmark = LEFT_SOCKETS
 
 
 @pytest.mark.parametrize("fault", [JobDatabaseError("gone"), OSError(), ZeroDivisionError()])
