@@ -86,6 +86,8 @@ def result(
         hits=hits,
         false_positives=hits.count(False),
         clot_scores=clot_scores,
+        wrong_regions=tuple(score for score, hit in zip(scores, hits, strict=True) if not hit),
+        clot_regions=clot_scores,
         label_mm3=0.0,
         volume_error_mm3=0.0,
         volume_error_relative=None,

@@ -156,7 +156,7 @@ def main(
     ] = USUAL.false_alarms,
     threads: Annotated[int, typer.Option()] = 1,
 ) -> None:
-    """Rewrite model.json with the chosen values."""
+    """Rewrite model.json with the values that are best with all sequences of every case."""
     keep_freed_memory()
     spec = read_spec(model)
     predictor = OnnxPredictor(model / "model.onnx", spec, threads=threads)
@@ -174,6 +174,12 @@ def main(
         f"smallest volume {chosen.min_volume_mm3} mm3, "
         f"score {best:.3f} on {len(maps)} validation cases"
     )
+    if all(label.mask.any() for label, _ in maps):
+        typer.echo(
+            "warning: no validation case is without a lesion, so nothing kept false findings in "
+            "such cases to a limit",
+            err=True,
+        )
     if not in_limits:
         typer.echo(
             f"warning: no triple keeps to {limits.false_positives:g} false findings a case and "

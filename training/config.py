@@ -133,7 +133,8 @@ class TrainConfig:
     slabs : tuple of (int, int, int)
         Sizes (slice, row, column) drawn in turn; 0 rows and columns mean the whole plane.
     batch : int
-        Slabs of a step, on every device.
+        Slabs of a step, on every device; where they are whole planes, of several cases, zeros fill
+        the smaller ones.
     learning_rate, weight_decay : float
     warmup_steps : int
     gradient_clip : float
@@ -151,7 +152,7 @@ class TrainConfig:
         What ``training.find_mimics`` wrote about ``cohort``, for ``aim``.
     initial : Path, optional
         What to train on from, instead of drawn weights: a model's folder, as those under models/,
-        or weights.pt, which ``training.export_onnx`` writes beside it.
+        or weights.pt, which ``training.export_onnx`` writes into it.
     expected : mapping
         Metric and cost, for people.
     """
@@ -184,6 +185,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if (self.mimics is None) != (self.aim.mimics == 0):
             raise ValueError("mimics and aim.mimics need each other")
+        divisor = self.network.divisor
+        if any(size % divisor for _, *plane in self.slabs for size in plane):
+            raise ValueError(f"rows and columns of slabs must be multiples of {divisor}, or 0")
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -8,7 +8,7 @@ It writes ``evaluation.json``, ``evaluation.md`` and plots; ``evaluation-natural
 sequences that each site's archive would lack are taken away. The JSON document holds:
 
 ``schema_version``, ``data``
-    "2.0", and what the cases are: "simulated" or "real".
+    "2.1", and what the cases are: "simulated" or "real".
 ``model``
     name, version, sha256, threshold, peak, min_volume_mm3.
 ``condition``
@@ -66,7 +66,7 @@ from training.metrics import LABELS, CaseResult, Subject, ignore_library_warning
 from training.subsets import all_subsets, choose_cases, tabulate
 from training.summary import breakdown, limits, summarise
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 EVALUATION = "evaluation.json"
 NATURAL = "evaluation-natural.json"
 

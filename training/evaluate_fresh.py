@@ -1,19 +1,21 @@
 """Measure a released model on cases made for this: ``python -m training.evaluate_fresh MODEL``.
 
 Simulates cases of seeds that no cohort has, measures the model on them with all sequences and
-without those that the archives would lack, and prints the means beside those of its card. OUT keeps
-the cases and what ``training.evaluate`` writes; started again, it goes on.
+without those that the archives would lack, and prints the means beside what lies in the model's
+folder of the cohorts that it was released with, and over which heads the cases are: on heads of its
+training a model does better. OUT keeps the cases and what ``training.evaluate`` writes; started
+again, it goes on.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from service.adapters.model_files import read_spec
+from training.dataset import case_folders
 from training.evaluate import EVALUATION, NATURAL, Condition
 from training.evaluate import main as evaluate
 from training.evaluation_report import MAIN, table
@@ -30,20 +32,29 @@ CONDITIONS: dict[Condition, tuple[str, str]] = {
 }
 
 
-def comparison(card: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a table of what was measured, by condition, and of what the card says.
+def comparison(model: Path, out: Path) -> str:
+    """Return a table of what was measured in OUT, and of the same conditions at the release.
 
     Parameters
     ----------
-    card : mapping
-        expected_performance of model.json; may be empty.
-    measured : mapping
-        Documents of ``training.evaluate`` by the name of their condition.
+    model, out : Path
+        Folders with documents of ``training.evaluate``; a model may have none.
     """
-    rows = {f"fresh, {name}": part["labels"]["target"] for name, part in measured.items()}
-    if card:
-        rows["card"] = card
+    rows = {}
+    for file, name in CONDITIONS.values():
+        fresh = json.loads((out / file).read_text())
+        rows[f"fresh, {name}"] = fresh["labels"]["target"]
+        if (model / file).exists():
+            released = json.loads((model / file).read_text())["breakdown"]["cohort"]
+            rows |= {f"{cohort}, {name}": summary for cohort, summary in released.items()}
     return table("cases", rows, MAIN)
+
+
+def heads_of(cohort: Path) -> str:
+    """Return how many cases of a simulated cohort are over which head."""
+    told = (json.loads((folder / "case.json").read_text()) for folder in case_folders(cohort))
+    counts = Counter(str(document["parameters"].get("anatomy")) for document in told)
+    return ", ".join(f"{head} {count}" for head, count in sorted(counts.items()))
 
 
 def main(  # noqa: PLR0913, PLR0917 - one parameter an option
@@ -59,18 +70,16 @@ def main(  # noqa: PLR0913, PLR0917 - one parameter an option
     ),
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
 ) -> None:
-    """Simulate, measure, and print both conditions beside the card."""
-    spec = read_spec(model)
+    """Simulate, measure, and print both conditions beside what was measured at the release."""
     cohort = out / COHORT
     options = Options(complete=True, anatomies=anatomies, heads=names_of(heads))
     with told():
         chosen = load_sites(sites).select(site)
         make_cohort(cohort, chosen, options, count=count, seed=seed, processes=processes)
-    measured = {}
-    for condition, (file, name) in CONDITIONS.items():
+    for condition in CONDITIONS:
         evaluate(model, [cohort], condition, out=out, subset_cases=0, threads=processes)
-        measured[name] = json.loads((out / file).read_text())
-    typer.echo(comparison(spec.overall_performance, measured))
+    typer.echo(comparison(model, out))
+    typer.echo(f"Fresh cases by head: {heads_of(cohort)}.")
     typer.echo("Simulated data: the numbers say nothing about patients.")
 
 

@@ -38,15 +38,17 @@ def _froc(axes: Axes, measured: Mapping[str, Any]) -> None:
         for unit, style in (("cases", "-"), ("clots", "--")):
             curve = measured["froc"][label][unit]
             if curve is not None:
-                # The first point, marked, is what the service reports: all its findings.
                 axes.plot(
                     curve["false_positives_per_case"],
                     curve["sensitivity"],
-                    f"o{style}",
-                    markevery=[0],
+                    style,
                     color=colour,
                     label=f"{unit}, {label}",
                 )
+                # The point is what the service reports.
+                reported = curve["reported"]
+                place = reported["false_positives_per_case"], reported["sensitivity"]
+                axes.plot(*place, "o", color=colour)
     axes.set(xlabel="false positives per case", ylabel="sensitivity", ylim=(0, 1.02))
     axes.set_xlim(-0.02, min(PER_CASE_LIMIT, max(1.0, axes.get_xlim()[1])))
     if axes.lines:

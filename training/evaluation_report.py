@@ -28,7 +28,13 @@ GEOMETRY = (
     "length_error_mm",
     "length_error_absolute_mm",
 )
-SUBSET = ("detection_rate", "dice_all", "dice_detected", "false_positives_per_case")
+SUBSET = (
+    "detection_rate",
+    "detection_rate_any",
+    "dice_all",
+    "dice_detected",
+    "false_positives_per_case",
+)
 GROUPS = {
     "cohort": "cohort",
     "site": "site",
@@ -152,14 +158,21 @@ def _froc(curves: Mapping[str, Any], data: str) -> str:
         [
             f"{unit}, {label}",
             curve["targets"],
+            number(curve["reported"]["false_positives_per_case"]),
+            number(curve["reported"]["sensitivity"]),
             *(number(at["value"], at["interval"]) for at in curve["sensitivity_at"].values()),
         ]
         for label, units in curves.items()
         for unit, curve in units.items()
         if curve is not None
     ]
-    header = [f"found ({data})", "number", *(f"{rate:g}" for rate in FALSE_POSITIVES), "mean"]
-    return f"## Sensitivity at false positives per case\n\n{lines(header, rows)}\n"
+    rates = [f"{rate:g}" for rate in FALSE_POSITIVES]
+    header = [f"found ({data})", "number", "reported at", "reported", *rates, "mean"]
+    return (
+        "## Sensitivity at false positives per case\n\nAs the peak that a finding must have falls; "
+        "*reported* is the model's own. A dash: with no peak at all there are fewer false "
+        f"positives than that.\n\n{lines(header, rows)}\n"
+    )
 
 
 def _calibration(calibration: Mapping[str, Any], data: str) -> str:

@@ -21,7 +21,7 @@ from torch.export import Dim
 from service.domain.model_spec import ModelSpec
 from training.architectures import AnyNetwork, input_spec
 from training.network import ServedNetwork, UpAttLLSTM
-from training.weights import averaged_network, save_weights
+from training.weights import WEIGHTS, averaged_network, save_weights
 
 OPSET = 20
 INPUTS = ["sequences", "presence", "forward_state", "backward_state"]
@@ -160,13 +160,16 @@ def main(
     training_data: Annotated[str, typer.Option(help="One sentence for the report.")],
     threshold: Annotated[float, typer.Option()] = 0.5,
     min_volume_mm3: Annotated[float, typer.Option()] = 10.0,
+    intended_use: Annotated[
+        str, typer.Option(help="Sentences for the report; others for another lesion.")
+    ] = INTENDED_USE,
 ) -> None:
     """Export the averaged weights; the threshold is set by ``training.choose_threshold``."""
     out.mkdir(parents=True, exist_ok=True)
     network = servable(averaged_network(checkpoint))
     file = out / "model.onnx"
     export(network, file)
-    save_weights(network, out / "weights.pt")
+    save_weights(network, out / WEIGHTS)
     spec = ModelSpec(
         name=out.parent.name,
         version=out.name,
@@ -175,7 +178,7 @@ def main(
         state_channels=network.config.hidden,
         threshold=threshold,
         min_volume_mm3=min_volume_mm3,
-        intended_use=INTENDED_USE,
+        intended_use=intended_use,
         training_data=training_data,
     )
     write_spec(spec, out)

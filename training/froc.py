@@ -1,7 +1,7 @@
-"""Sensitivity against false positives per case, as the score that a finding must have falls.
+"""Sensitivity against false positives per case, as the peak that a finding must have falls.
 
-The curve ends where the service stops to report findings: at the model's threshold and smallest
-volume. Beyond its end the last sensitivity counts.
+The curve goes on below the model's own peak, where the service reports no findings any more, and
+ends where every region above the threshold, of the smallest volume and more, counts.
 """
 
 from collections.abc import Sequence
@@ -31,32 +31,40 @@ class _Scores:
     Attributes
     ----------
     wrong : tuple of float
-        Of findings that touch no clot.
+        Of regions that touch no clot.
     right : tuple of float
         For everything that is to be found the best score that found it, or 0.
+    false_positives, found : int
+        By the findings that are reported.
     """
 
     wrong: tuple[float, ...]
     right: tuple[float, ...]
+    false_positives: int
+    found: int
 
 
 def froc(results: Sequence[CaseResult], label: LabelName) -> dict[str, Any]:
     """Return the curves that count cases with a clot, and that count every clot.
 
-    Each has the number of targets, the points of the curve, and under ``sensitivity_at`` for
-    each of FALSE_POSITIVES, and for their ``mean``, ``value`` and bootstrap ``interval`` over
-    cases. It is None if no case has a clot.
+    Each has the number of targets, the points of the curve, the one that is ``reported`` (with the
+    model's peak), and under ``sensitivity_at`` for each of FALSE_POSITIVES, and for their ``mean``,
+    ``value`` and bootstrap ``interval`` over cases; both None where the curve has ended before. It
+    is None if no case has a clot.
     """
     return {unit: _described([_scores(case, label, unit) for case in results]) for unit in UNITS}
 
 
 def _scores(result: CaseResult, label: LabelName, unit: Unit) -> _Scores:
     agreement = result.against(label)
-    hits = zip(result.scores, agreement.hits, strict=True)
-    best = agreement.clot_scores
+    best, reported = agreement.clot_regions, agreement.clot_scores
+    if unit == "cases":
+        best, reported = tuple(sorted(best)[-1:]), tuple(sorted(reported)[-1:])
     return _Scores(
-        wrong=tuple(score for score, hit in hits if not hit),
-        right=best if unit == "clots" else tuple(sorted(best)[-1:]),
+        wrong=agreement.wrong_regions,
+        right=best,
+        false_positives=agreement.false_positives,
+        found=sum(score > 0 for score in reported),
     )
 
 
@@ -65,20 +73,30 @@ def _described(cases: list[_Scores]) -> dict[str, Any] | None:
     if not targets:
         return None
     false_positives, sensitivity = _curve(cases)
-    values = _sensitivities(cases)
+    values = _sensitivities(cases, beyond=np.nan)
     lows, highs = _interval(cases)
     names = [*(f"{rate:g}" for rate in FALSE_POSITIVES), "mean"]
     return {
         "targets": targets,
+        "reported": {
+            "false_positives_per_case": sum(each.false_positives for each in cases) / len(cases),
+            "sensitivity": sum(each.found for each in cases) / targets,
+        },
         "false_positives_per_case": false_positives.tolist(),
         "sensitivity": sensitivity.tolist(),
         "sensitivity_at": {
-            name: {"value": value, "interval": [low, high]}
+            name: _at(value, low, high)
             for name, value, low, high in zip(
                 names, values.tolist(), lows.tolist(), highs.tolist(), strict=True
             )
         },
     }
+
+
+def _at(value: float, low: float, high: float) -> dict[str, Any]:
+    if np.isnan(value):
+        return {"value": None, "interval": None}
+    return {"value": value, "interval": [low, high]}
 
 
 def _curve(cases: Sequence[_Scores]) -> tuple[Float64, Float64]:
@@ -92,15 +110,25 @@ def _curve(cases: Sequence[_Scores]) -> tuple[Float64, Float64]:
     return false_positives, sensitivity
 
 
-def _sensitivities(cases: Sequence[_Scores]) -> Float64:
-    """Return the sensitivity at each of FALSE_POSITIVES, and the mean of these."""
+def _sensitivities(cases: Sequence[_Scores], beyond: float | None = None) -> Float64:
+    """Return the sensitivity at each of FALSE_POSITIVES, and the mean of these.
+
+    Parameters
+    ----------
+    beyond : float, optional
+        What counts past the end of the curve; its last sensitivity, if not given.
+    """
     false_positives, sensitivity = _curve(cases)
-    at = np.interp(FALSE_POSITIVES, false_positives[::-1], sensitivity[::-1])
+    rising = false_positives[::-1], sensitivity[::-1]
+    at = np.interp(FALSE_POSITIVES, *rising, right=beyond)
     return np.append(at, at.mean())
 
 
 def _interval(cases: list[_Scores]) -> tuple[Float64, Float64]:
-    """Bootstrap over cases; draws without any clot say nothing about sensitivity."""
+    """Bootstrap over cases; draws without any clot say nothing about sensitivity.
+
+    A draw's curve may end a little before that of all cases: its last sensitivity counts then.
+    """
     rng = np.random.default_rng(SEED)
     drawn = [
         [cases[number] for number in numbers]

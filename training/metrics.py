@@ -107,6 +107,9 @@ class Agreement:
         Findings that do not.
     clot_scores : tuple of float
         For every clot of the label the highest score of a finding that touches it, else 0.
+    wrong_regions, clot_regions : tuple of float
+        Of all regions above the threshold, findings or not for want of a peak: the scores of those
+        that touch no clot, and as ``clot_scores``.
     label_mm3, volume_error_mm3 : float
         Volume of the label; that of all findings together less that of the label.
     volume_error_relative : float or None
@@ -130,6 +133,8 @@ class Agreement:
     hits: tuple[bool, ...]
     false_positives: int
     clot_scores: tuple[float, ...]
+    wrong_regions: tuple[float, ...]
+    clot_regions: tuple[float, ...]
     label_mm3: float
     volume_error_mm3: float
     volume_error_relative: float | None
@@ -203,6 +208,7 @@ def measure(
     """
     midline_x = subject.case.network_input.head_centre_lps[0]
     extraction = extract_findings(probability, spec, midline_x=midline_x)
+    regions = extract_findings(probability, replace(spec, peak=0.0), midline_x=midline_x)
     parameters = subject.case.parameters
     flags = zip(spec.input.roles, subject.case.network_input.presence, strict=True)
     seen = [role for role, flag in flags if flag and role in kept]
@@ -217,8 +223,8 @@ def measure(
         missing=len(spec.input.roles) - len(seen),
         score=float(probability.voxels.max()),
         scores=tuple(finding.probability for finding in extraction.findings),
-        target=compare(extraction, subject.target),
-        lumen=compare(extraction, subject.lumen),
+        target=compare(extraction, subject.target, regions),
+        lumen=compare(extraction, subject.lumen, regions),
         voxels=_calibration(subject, probability, extraction) if voxels else None,
     )
 
@@ -246,9 +252,16 @@ def _visibility(case: PreparedCase, seen: Sequence[Role]) -> str:
     return INVISIBLE if np.array_equal(case.target, case.lumen) else VISIBLE
 
 
-def compare(extraction: Extraction, label: Label) -> Agreement:
-    """Compare findings with a label on the same grid."""
+def compare(extraction: Extraction, label: Label, regions: Extraction | None = None) -> Agreement:
+    """Compare findings with a label on the same grid.
+
+    Parameters
+    ----------
+    regions : Extraction, optional
+        Of the same probabilities without the condition of a peak; the findings, if not given.
+    """
     findings, clots = extraction.findings, label.clots.findings
+    wrong_regions, clot_regions = _region_scores(regions or extraction, label)
     pairs = _touching(extraction.mask.voxels, label.clots.mask.voxels)
     hits = tuple(any(one == finding.number for one, _ in pairs) for finding in findings)
     touched = bool(hits) and hits[0]
@@ -271,6 +284,8 @@ def compare(extraction: Extraction, label: Label) -> Agreement:
         hits=hits,
         false_positives=hits.count(False),
         clot_scores=_clot_scores(findings, clots, pairs),
+        wrong_regions=wrong_regions,
+        clot_regions=clot_regions,
         label_mm3=label.mm3,
         volume_error_mm3=volume_error,
         volume_error_relative=volume_error / label.mm3 if clots else None,
@@ -320,6 +335,16 @@ def _clot_scores(
         max((f.probability for f in findings if (f.number, clot.number) in pairs), default=0.0)
         for clot in clots
     )
+
+
+def _region_scores(
+    regions: Extraction, label: Label
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the scores of regions that touch no clot, and for every clot the best one."""
+    pairs = _touching(regions.mask.voxels, label.clots.mask.voxels)
+    touching = {number for number, _ in pairs}
+    wrong = tuple(one.probability for one in regions.findings if one.number not in touching)
+    return wrong, _clot_scores(regions.findings, label.clots.findings, pairs)
 
 
 def ignore_library_warnings() -> None:

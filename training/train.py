@@ -21,11 +21,13 @@ import typer
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from training.architectures import AnyNetwork, build
+from service.domain.errors import InvalidModelError
+from training.architectures import AnyNetwork, AnyNetworkConfig, build
 from training.augment import augment
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
 from training.dataset import (
+    Float32,
     PreparedCase,
     Slab,
     case_folders,
@@ -37,7 +39,7 @@ from training.journal import Journal
 from training.losses import SegmentationLoss
 from training.modality_dropout import drop_modalities
 from training.place import ALONE, Place, find_place
-from training.weights import initial_weights, load_released, load_weights
+from training.weights import WEIGHTS, initial_weights, load_released, load_weights
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -100,11 +102,20 @@ def batches(
 
 
 def _stack(slabs: list[Slab]) -> Batch:
+    """Put slabs into a batch; behind the rows and columns of smaller planes come zeros."""
+    rows, columns = np.max([slab.target.shape[1:] for slab in slabs], axis=0)
     sequences, presence, target = (
-        torch.from_numpy(np.stack([getattr(slab, name) for slab in slabs]))
+        torch.from_numpy(np.stack([_filled(getattr(slab, name), rows, columns) for slab in slabs]))
         for name in ("sequences", "presence", "target")
     )
     return sequences, presence, target
+
+
+def _filled(values: Float32, rows: int, columns: int) -> Float32:
+    if values.ndim == 1:
+        return values
+    behind = [(0, rows - values.shape[-2]), (0, columns - values.shape[-1])]
+    return np.pad(values, [(0, 0)] * (values.ndim - 2) + behind)
 
 
 class ResumeError(ValueError):
@@ -202,13 +213,21 @@ class Run:
 def _initial_network(config: TrainConfig) -> AnyNetwork:
     network = build(config.network)
     if config.initial is not None:
-        released = (
-            load_released(config.initial, config.network)
-            if config.initial.is_dir()
-            else load_weights(config.initial)
-        )
-        network.load_state_dict(initial_weights(released, config.network))
+        try:
+            released = _released(config.initial, config.network)
+            weights = initial_weights(released, config.network)
+        except (OSError, ValueError, InvalidModelError) as exc:
+            raise ConfigError(f"initial = {config.initial}: {exc}") from exc
+        network.load_state_dict(weights)
     return network.train()
+
+
+def _released(initial: Path, config: AnyNetworkConfig) -> AnyNetwork:
+    """Read weights.pt, of a folder the one in it, or without that what is served of a model."""
+    file = initial / WEIGHTS if initial.is_dir() else initial
+    if initial.is_dir() and not file.exists():
+        return load_released(initial, config)
+    return load_weights(file)
 
 
 def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:
@@ -241,12 +260,16 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
     CohortError
         If no case has anything to find: the network would learn to say nothing; or if the file
         of mimics is not about this cohort.
+    ConfigError
+        If the weights to start from cannot be read or are of another network.
     ResumeError
-        If the checkpoint is of another configuration.
+        If the checkpoint is of another configuration or there is none, or, of a run that is to
+        begin, if there is one.
     DivergedError
         If a loss or gradient is not finite.
     """
     torch.set_num_threads(config.threads)
+    _check_place(config.output / CHECKPOINT, resume=resume)
     config.output.mkdir(parents=True, exist_ok=True)
     cases = _cases(config)
     if not any(case.target.any() for case in cases):
@@ -269,8 +292,21 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
     return run
 
 
+def _check_place(checkpoint: Path, *, resume: bool) -> None:
+    if resume and not checkpoint.exists():
+        raise ResumeError(f"there is no {checkpoint} to go on from: start without --resume")
+    if checkpoint.exists() and not resume:
+        raise ResumeError(
+            f"{checkpoint} is that of another run, which a new one would overwrite: go on with it "
+            "by --resume, or give the new one another output"
+        )
+
+
 def _cases(config: TrainConfig) -> list[PreparedCase]:
     """Return the cases of all cohorts, of the first one with their mimics."""
+    for folder in (config.cohort, *config.further_cohorts):
+        if not folder.is_dir():
+            raise CohortError(f"there is no folder {folder}: make or prepare the cohort first")
     cases = load_cohort(config.cohort)
     if config.mimics is not None:
         names = [folder.name for folder in case_folders(config.cohort)]

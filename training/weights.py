@@ -17,6 +17,8 @@ from training.network import NetworkConfig
 
 # Weights that see the sequences.
 SEEING = ("encoder.0.first.weight", "encoder.0.shortcut.weight")
+# Beside model.onnx.
+WEIGHTS = "weights.pt"
 # Before the names of weights in a model.onnx: ``ServedNetwork`` holds the network.
 SERVED = "network."
 OTHER = "the weights to start from are of another network"

@@ -123,6 +123,9 @@ def test_the_cases_of_all_cohorts_decide(tmp_path: Path) -> None:
     spec = read_spec(model)
     assert f"threshold {spec.threshold}, peak {spec.peak}," in done.output
     assert not spec.expected_performance
+    assert "without a lesion" not in done.output
+    patients_only = CliRunner().invoke(app, [str(model), cohorts[0]])
+    assert "warning: no validation case is without a lesion" in patients_only.output
 
 
 def test_limits_that_nothing_keeps_to_are_named(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """Curves of sensitivity against false positives worked out by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.evaluated import result
+from tests.evaluated import CLOT, ELSEWHERE, SPEC, case, probability, result
 from training.froc import FALSE_POSITIVES, froc
+from training.metrics import Subject, measure
 
 # One clot found at 0.9 after a false alarm at 0.95; two clots of which one is found at 0.6; nothing
 # to find and a false alarm at 0.7; a clot that is missed.
@@ -39,9 +41,31 @@ def test_sensitivity_at_false_positives_and_beyond_the_end() -> None:
     at = froc(CASES, "lumen")["cases"]["sensitivity_at"]
     assert list(at) == [*(f"{rate:g}" for rate in FALSE_POSITIVES), "mean"]
     assert at["0.125"]["value"] == 0.0
-    assert at["1"]["value"] == at["4"]["value"] == pytest.approx(2 / 3)
-    low, high = at["4"]["interval"]
+    assert at["0.5"]["value"] == pytest.approx(2 / 3)
+    low, high = at["0.5"]["interval"]
     assert 0 <= low <= 2 / 3 <= high <= 1
+    # Nothing was ever measured at more than half a false positive a case.
+    assert at["1"] == at["4"] == at["mean"] == {"value": None, "interval": None}
+
+
+def test_the_curve_goes_on_below_the_peak_of_the_model() -> None:
+    clot, other = CLOT, ELSEWHERE
+    strict = replace(SPEC, peak=0.95)
+    maps = [
+        (clot, probability(clot, values=(0.97,))),
+        (clot, probability(clot, other, values=(0.9, 0.8))),
+        (clot, probability(other, values=(0.99,))),
+    ]
+    results = [
+        measure(Subject.of(case(box, seed=seed), strict, "cohort"), seen, strict)
+        for seed, (box, seen) in enumerate(maps)
+    ]
+    curve = froc(results, "target")["cases"]
+    assert curve["reported"] == pytest.approx(
+        {"false_positives_per_case": 1 / 3, "sensitivity": 1 / 3}
+    )
+    assert _points(curve)[0] == pytest.approx((2 / 3, 2 / 3))
+    assert curve["sensitivity_at"]["0.5"]["value"] == pytest.approx(2 / 3)
 
 
 def test_a_perfect_reader_has_no_false_positive_and_misses_nothing() -> None:
@@ -49,7 +73,7 @@ def test_a_perfect_reader_has_no_false_positive_and_misses_nothing() -> None:
     curve = froc(found, "target")["cases"]
     # The lowest score counts too, although nothing was missed.
     assert _points(curve) == [(0.0, 1.0), (0.0, 0.0)]
-    assert curve["sensitivity_at"]["mean"] == {"value": 1.0, "interval": [1.0, 1.0]}
+    assert curve["reported"] == {"false_positives_per_case": 0.0, "sensitivity": 1.0}
 
 
 def test_equal_scores_fall_together() -> None:

@@ -204,7 +204,7 @@ def test_training_reads_the_mimics_of_its_cohort(tmp_path: Path) -> None:
     assert not _same_weights(aimed, plain)
     file.write_text('{"0": [[1, 2, 3]]}')
     with pytest.raises(CohortError, match="nothing about case '1'"):
-        train(config)
+        train(replace(config, output=tmp_path / "other"))
 
 
 def _same_weights(one: Run, other: Run) -> bool:
@@ -304,7 +304,7 @@ def test_config_file_is_read_and_unknown_keys_are_refused(tmp_path: Path) -> Non
     ],
 )
 def test_wrong_values_are_named(line: str, message: str, tmp_path: Path) -> None:
-    complete = "cohort = 'c'\noutput = 'o'\nseed = 1\nsteps = 5\nslabs = [[1, 8, 8]]\n"
+    complete = "cohort = 'c'\noutput = 'o'\nseed = 1\nsteps = 5\nslabs = [[1, 16, 16]]\n"
     (tmp_path / "base.toml").write_text(complete)
     changed = tmp_path / "changed.toml"
     changed.write_text(line if line.startswith("base") else f"base = 'base.toml'\n{line}\n")
@@ -313,7 +313,7 @@ def test_wrong_values_are_named(line: str, message: str, tmp_path: Path) -> None
 
 
 def test_file_changes_values_of_its_base_table_by_table(tmp_path: Path) -> None:
-    complete = "cohort = 'c'\noutput = 'o'\nseed = 1\nsteps = 5\nslabs = [[1, 8, 8]]\n"
+    complete = "cohort = 'c'\noutput = 'o'\nseed = 1\nsteps = 5\nslabs = [[1, 16, 16]]\n"
     (tmp_path / "base.toml").write_text(
         complete + "[dropout]\nrate = 0.4\nnoise = 0.2\n[network]\nhidden = 8\n"
     )
