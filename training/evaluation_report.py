@@ -171,7 +171,8 @@ def _froc(curves: Mapping[str, Any], data: str) -> str:
     return (
         "## Sensitivity at false positives per case\n\nAs the peak that a finding must have falls; "
         "*reported* is the model's own. A dash: with no peak at all there are fewer false "
-        f"positives than that.\n\n{lines(header, rows)}\n"
+        "positives than that. *clots*: a label that falls apart, as on thick slices, counts as "
+        f"several.\n\n{lines(header, rows)}\n"
     )
 
 

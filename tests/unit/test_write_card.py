@@ -124,7 +124,7 @@ def test_card_gives_what_was_measured_and_its_limits(results: list[CaseResult]) 
     )
     assert "| target | 2 | 1 | 1 [1, 1] |" in card
     assert "| natural | 2 | 1 | 0.5 [0, 1] |" in card
-    assert "| DWI and ADC | 1 | 0 | 0 | 0 | - | 0 |" in card
+    assert "| DWI and ADC | 1 | 0 | 0 | 0 | 0 | - | 0 |" in card
     assert "simulated studies only" in card
     assert card.endswith("- Sees ghosts.\n")
     assert "| all, cohort |" not in card
@@ -144,7 +144,7 @@ def test_an_evaluation_of_another_form_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="is missing"):
         read_evaluation(file, SPEC)
     file.write_text(json.dumps({"data": "simulated", "subsets": {}}))
-    with pytest.raises(EvaluationError, match=r"schema_version None, not 2\.0"):
+    with pytest.raises(EvaluationError, match=r"schema_version None, not 2\.1"):
         read_evaluation(file, SPEC)
 
 
