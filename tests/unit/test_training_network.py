@@ -59,6 +59,15 @@ def test_shapes_and_deep_supervision(cell: CellKind, gates: bool) -> None:
     assert len(network.eval()(torch.randn(1, 1, 6, 32, 32), torch.ones(1, 6)).logits) == 1
 
 
+@pytest.mark.parametrize("base", [8, 16, 24])
+def test_the_sizes_that_are_meant_to_be_trained_have_shapes_alike(base: int) -> None:
+    channels = tuple(base * 2 ** min(level, 3) for level in range(5))
+    network = UpAttLLSTM(NetworkConfig(channels=channels, hidden=4 * base))
+    output = network.train()(torch.randn(1, 2, 6, 32, 48), torch.ones(1, 6))
+    assert [level.shape[2:] for level in output.logits] == [(32, 48), (16, 24), (8, 12)]
+    assert output.forward_state.shape[2:] == (4 * base, 2, 3)
+
+
 def test_untrained_network_expects_the_prior() -> None:
     torch.manual_seed(0)
     network = UpAttLLSTM(NetworkConfig(channels=(4, 8), hidden=4, prior=1e-3)).eval()
