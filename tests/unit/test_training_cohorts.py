@@ -58,4 +58,4 @@ def test_mimics_are_of_the_first_cohort_alone(config: TrainConfig, tmp_path: Pat
 
     mimics.write_text(json.dumps({"0000": []}))
     with pytest.raises(CohortError, match="0001"):
-        train(aimed)
+        train(replace(aimed, output=tmp_path / "other"))
