@@ -52,8 +52,8 @@ def comparison(model: Path, out: Path) -> str:
 
 def heads_of(cohort: Path) -> str:
     """Return how many cases of a simulated cohort are over which head."""
-    told = (json.loads((folder / "case.json").read_text()) for folder in case_folders(cohort))
-    counts = Counter(str(document["parameters"].get("anatomy")) for document in told)
+    documents = (json.loads((folder / "case.json").read_text()) for folder in case_folders(cohort))
+    counts = Counter(str(document["parameters"].get("anatomy")) for document in documents)
     return ", ".join(f"{head} {count}" for head, count in sorted(counts.items()))
 
 

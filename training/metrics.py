@@ -261,8 +261,11 @@ def compare(extraction: Extraction, label: Label, regions: Extraction | None = N
         Of the same probabilities without the condition of a peak; the findings, if not given.
     """
     findings, clots = extraction.findings, label.clots.findings
-    wrong_regions, clot_regions = _region_scores(regions or extraction, label)
     pairs = _touching(extraction.mask.voxels, label.clots.mask.voxels)
+    everything, touching = extraction.findings, pairs
+    if regions is not None:
+        everything = regions.findings
+        touching = _touching(regions.mask.voxels, label.clots.mask.voxels)
     hits = tuple(any(one == finding.number for one, _ in pairs) for finding in findings)
     touched = bool(hits) and hits[0]
     matched = _matched(findings, clots, pairs)
@@ -284,8 +287,8 @@ def compare(extraction: Extraction, label: Label, regions: Extraction | None = N
         hits=hits,
         false_positives=hits.count(False),
         clot_scores=_clot_scores(findings, clots, pairs),
-        wrong_regions=wrong_regions,
-        clot_regions=clot_regions,
+        wrong_regions=_wrong_scores(everything, touching),
+        clot_regions=_clot_scores(everything, clots, touching),
         label_mm3=label.mm3,
         volume_error_mm3=volume_error,
         volume_error_relative=volume_error / label.mm3 if clots else None,
@@ -337,14 +340,9 @@ def _clot_scores(
     )
 
 
-def _region_scores(
-    regions: Extraction, label: Label
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the scores of regions that touch no clot, and for every clot the best one."""
-    pairs = _touching(regions.mask.voxels, label.clots.mask.voxels)
+def _wrong_scores(findings: tuple[Finding, ...], pairs: set[tuple[int, int]]) -> tuple[float, ...]:
     touching = {number for number, _ in pairs}
-    wrong = tuple(one.probability for one in regions.findings if one.number not in touching)
-    return wrong, _clot_scores(regions.findings, label.clots.findings, pairs)
+    return tuple(one.probability for one in findings if one.number not in touching)
 
 
 def ignore_library_warnings() -> None:

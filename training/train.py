@@ -27,7 +27,6 @@ from training.augment import augment
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
 from training.dataset import (
-    Float32,
     PreparedCase,
     Slab,
     case_folders,
@@ -74,11 +73,12 @@ def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: 
     """Draw the batch of a step: sequences, presence and target, each with a batch axis."""
     rng = np.random.default_rng([config.seed, step, rank])
     slices, rows, columns = config.slabs[step % len(config.slabs)]
+    chosen = [cases[int(rng.integers(len(cases)))] for _ in range(config.batch)]
+    # As wide as the largest; behind a smaller plane the slab has zeros.
+    whole = np.max([case.target.shape[1:] for case in chosen], axis=0).tolist()
+    size = (slices, rows or whole[0], columns or whole[1])
     slabs = []
-    for _ in range(config.batch):
-        case = cases[int(rng.integers(len(cases)))]
-        whole = case.target.shape[1:]
-        size = (slices, rows or whole[0], columns or whole[1])
+    for case in chosen:
         drawn = draw_slab(case, size, rng, neighbours=config.network.neighbours, aim=config.aim)
         slab = augment(drawn, rng)
         slabs.append(drop_modalities(slab, step / config.steps, config.dropout, rng))
@@ -102,20 +102,11 @@ def batches(
 
 
 def _stack(slabs: list[Slab]) -> Batch:
-    """Put slabs into a batch; behind the rows and columns of smaller planes come zeros."""
-    rows, columns = np.max([slab.target.shape[1:] for slab in slabs], axis=0)
     sequences, presence, target = (
-        torch.from_numpy(np.stack([_filled(getattr(slab, name), rows, columns) for slab in slabs]))
+        torch.from_numpy(np.stack([getattr(slab, name) for slab in slabs]))
         for name in ("sequences", "presence", "target")
     )
     return sequences, presence, target
-
-
-def _filled(values: Float32, rows: int, columns: int) -> Float32:
-    if values.ndim == 1:
-        return values
-    behind = [(0, rows - values.shape[-2]), (0, columns - values.shape[-1])]
-    return np.pad(values, [(0, 0)] * (values.ndim - 2) + behind)
 
 
 class ResumeError(ValueError):
@@ -224,10 +215,10 @@ def _initial_network(config: TrainConfig) -> AnyNetwork:
 
 def _released(initial: Path, config: AnyNetworkConfig) -> AnyNetwork:
     """Read weights.pt, of a folder the one in it, or without that what is served of a model."""
-    file = initial / WEIGHTS if initial.is_dir() else initial
-    if initial.is_dir() and not file.exists():
-        return load_released(initial, config)
-    return load_weights(file)
+    if not initial.is_dir():
+        return load_weights(initial)
+    file = initial / WEIGHTS
+    return load_weights(file) if file.exists() else load_released(initial, config)
 
 
 def _check_same(before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Weights on disk: of a checkpoint, and as they are released."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,19 @@ def save_weights(network: AnyNetwork, file: Path) -> None:
 
 
 def load_weights(file: Path) -> AnyNetwork:
-    """Rebuild the network that ``save_weights`` wrote."""
+    """Rebuild the network that ``save_weights`` wrote.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    ValueError
+        If it holds something else.
+    """
+    with file.open("rb") as stream:
+        # What PyTorch says of anything else, or of half a file, depends on its bytes.
+        if not zipfile.is_zipfile(stream):
+            raise ValueError("holds no weights")
     content = torch.load(file, weights_only=True)
     network = _described(content["config"])
     network.load_state_dict(content["weights"])

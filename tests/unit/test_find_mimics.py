@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.unit.test_training_loop import _case, tiny_config
+from tests.tiny_training import noisy_case, tiny_config
 from training.dataset import case_folders, read_mimics, save
 from training.find_mimics import MIMICS, find_mimics, main, mimics_in
 from training.measure_run import predictor_of
@@ -39,7 +39,7 @@ def test_the_most_probable_voxel_of_each_other_component_is_one() -> None:
 
 def test_a_run_is_asked_about_every_case(tmp_path: Path) -> None:
     for number in range(2):
-        save(_case(number), tmp_path / "cohort" / f"{number}")
+        save(noisy_case(number), tmp_path / "cohort" / f"{number}")
     config = tiny_config(tmp_path)
     train(config)
     folders = case_folders(config.cohort)

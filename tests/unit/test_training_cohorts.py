@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.evaluated import CLOT, ELSEWHERE, case
+from tests.tiny_training import tiny_config
 from training.cohort_errors import CohortError
 from training.config import AimConfig, TrainConfig
 from training.dataset import save
-from training.network import NetworkConfig
 from training.train import train
 
 
@@ -20,16 +20,7 @@ def config(tmp_path: Path) -> TrainConfig:
     for number, (place, box) in enumerate(places.items()):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         save(case(box, seed=number), tmp_path / place)
-    return TrainConfig(
-        cohort=tmp_path / "first",
-        output=tmp_path / "run",
-        seed=0,
-        steps=2,
-        slabs=((2, 16, 16),),
-        threads=1,
-        bfloat16=False,
-        network=NetworkConfig(channels=(4, 8), hidden=4),
-    )
+    return replace(tiny_config(tmp_path), cohort=tmp_path / "first", steps=2)
 
 
 def cases_of_the_last_step(config: TrainConfig) -> int:

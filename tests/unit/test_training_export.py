@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from service.domain.model_spec import ModelSpec
-from tests.unit.test_training_loop import tiny_config
+from tests.tiny_training import tiny_config
 from training import export_onnx
 from training.architectures import AnyNetworkConfig, build, input_spec
 from training.baselines import AnisotropicUnetConfig, AttentionUnetConfig

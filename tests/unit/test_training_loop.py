@@ -18,46 +18,17 @@ import typer
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from typer.testing import CliRunner
 
-from service.stages.preprocess import NetworkInput
+from tests.tiny_training import noisy_case, tiny_config
 from training.architectures import build
 from training.baselines import AnisotropicUnetConfig
 from training.cohort_errors import CohortError
 from training.config import AimConfig, ConfigError, TrainConfig
-from training.dataset import PreparedCase, draw_slab, load_cohort, save
+from training.dataset import draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
 from training.network import NetworkConfig
 from training.place import Place
-from training.simulate.grids import axial_grid
 from training.train import DivergedError, ResumeError, Run, draw_batch, learning_rate, main, train
 from training.weights import averaged_network, save_weights
-
-
-def tiny_config(folder: Path) -> TrainConfig:
-    return TrainConfig(
-        cohort=folder / "cohort",
-        output=folder / "run",
-        seed=3,
-        steps=6,
-        slabs=((3, 16, 16), (2, 0, 0)),
-        batch=2,
-        warmup_steps=2,
-        checkpoint_steps=3,
-        threads=1,
-        bfloat16=False,
-        network=NetworkConfig(channels=(4, 8), hidden=4),
-    )
-
-
-def _case(seed: int, *, with_clot: bool = True) -> PreparedCase:
-    rng = np.random.default_rng(seed)
-    grid = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (6, 32, 32))
-    target = np.zeros(grid.shape, bool)
-    sequences = rng.normal(size=(6, 6, 32, 32)).astype(np.float32)
-    if with_clot:
-        target[2:4, 10:14, 20:24] = True
-        sequences[2:4, 0, 10:14, 20:24] -= 4
-    values = NetworkInput(sequences, np.ones(6, np.float32), grid, grid, (1.0, 2.0, 3.0))
-    return PreparedCase(values, target, target, {"seed": seed, "site": "A"})
 
 
 def _log(config: TrainConfig) -> list[dict[str, Any]]:
@@ -69,7 +40,7 @@ def cohort(tmp_path: Path) -> TrainConfig:
     config = tiny_config(tmp_path)
     config.cohort.mkdir()
     for seed in range(3):
-        save(_case(seed, with_clot=seed != 2), config.cohort / f"{seed:04d}")
+        save(noisy_case(seed, with_clot=seed != 2), config.cohort / f"{seed:04d}")
     return config
 
 
@@ -77,7 +48,7 @@ def test_prepared_case_comes_back_from_disk(cohort: TrainConfig) -> None:
     (cohort.cohort / "0009.partial").mkdir()
     cases = load_cohort(cohort.cohort)
     assert len(cases) == 3
-    wanted = _case(1)
+    wanted = noisy_case(1)
     np.testing.assert_array_equal(cases[1].target, wanted.target)
     np.testing.assert_allclose(
         cases[1].network_input.sequences, wanted.network_input.sequences, atol=4e-3
@@ -166,7 +137,7 @@ def test_learning_rate_warms_up_and_decays(tmp_path: Path) -> None:
 
 def test_slabs_are_mostly_around_the_clot() -> None:
     rng = np.random.default_rng(0)
-    case = _case(0)
+    case = noisy_case(0)
     hits = [draw_slab(case, (2, 8, 8), rng).target.any() for _ in range(400)]
     assert 0.6 < np.mean(hits) < 0.9
     assert draw_slab(case, (2, 8, 8), rng).sequences.shape == (2, 6, 8, 8)
@@ -174,7 +145,7 @@ def test_slabs_are_mostly_around_the_clot() -> None:
 
 def test_slabs_are_cut_around_mimics_as_often_as_aimed() -> None:
     rng = np.random.default_rng(0)
-    case = replace(_case(0), mimics=np.array([[5, 30, 2]]))
+    case = replace(noisy_case(0), mimics=np.array([[5, 30, 2]]))
     aim = AimConfig(clots=0.3, mimics=0.6)
     at_mimic = np.float32(case.network_input.sequences[5, 0, 30, 2])
     slabs = [draw_slab(case, (3, 12, 12), rng, aim=aim) for _ in range(400)]
@@ -184,7 +155,7 @@ def test_slabs_are_cut_around_mimics_as_often_as_aimed() -> None:
 
 def test_where_nothing_was_taken_for_a_clot_slabs_lie_anywhere() -> None:
     rng = np.random.default_rng(0)
-    case = _case(0, with_clot=False)
+    case = noisy_case(0, with_clot=False)
     starts = {
         draw_slab(case, (1, 8, 8), rng, aim=AimConfig(0.0, 1.0)).sequences[0, 0, 0, 0]
         for _ in range(60)
@@ -194,7 +165,7 @@ def test_where_nothing_was_taken_for_a_clot_slabs_lie_anywhere() -> None:
 
 def test_training_reads_the_mimics_of_its_cohort(tmp_path: Path) -> None:
     for number in range(2):
-        save(_case(number), tmp_path / "cohort" / f"{number}")
+        save(noisy_case(number), tmp_path / "cohort" / f"{number}")
     file = tmp_path / "mimics.json"
     aim = AimConfig(clots=0.5, mimics=0.5)
     config = replace(tiny_config(tmp_path), aim=aim, mimics=file, steps=2)
@@ -225,14 +196,14 @@ def test_an_aim_that_cannot_be_is_refused(tmp_path: Path, lines: str) -> None:
 
 
 def test_slab_larger_than_the_case_is_padded_with_zeros() -> None:
-    slab = draw_slab(_case(0), (8, 40, 40), np.random.default_rng(0))
+    slab = draw_slab(noisy_case(0), (8, 40, 40), np.random.default_rng(0))
     assert slab.sequences.shape == (8, 6, 40, 40)
     assert (slab.sequences[6:] == 0).all()
     assert slab.target.sum() == 32
 
 
 def test_slices_beside_a_slab_are_those_of_the_case_and_zeros_beyond_it() -> None:
-    case = _case(0)
+    case = noisy_case(0)
     whole = np.asarray(case.network_input.sequences, np.float32)
     count = len(case.target)
     starts = set()
@@ -249,7 +220,7 @@ def test_slices_beside_a_slab_are_those_of_the_case_and_zeros_beyond_it() -> Non
 
 
 def test_case_smaller_than_the_slab_has_zeros_beside_it() -> None:
-    slab = draw_slab(_case(0), (8, 40, 40), np.random.default_rng(0), neighbours=1)
+    slab = draw_slab(noisy_case(0), (8, 40, 40), np.random.default_rng(0), neighbours=1)
     assert slab.sequences.shape == (10, 6, 40, 40)
     assert not slab.sequences[0].any()
     assert slab.sequences[1].any()
@@ -352,7 +323,7 @@ def test_two_processes_of_torchrun_end_with_the_same_weights(tmp_path: Path) -> 
     config = tiny_config(tmp_path)
     config.cohort.mkdir()
     for seed in range(2):
-        save(_case(seed), config.cohort / f"{seed:04d}")
+        save(noisy_case(seed), config.cohort / f"{seed:04d}")
     file = tmp_path / "run.toml"
     file.write_text(
         f"cohort = '{config.cohort}'\noutput = '{config.output}'\nseed = 3\nsteps = 4\n"
@@ -387,7 +358,7 @@ def _train_on_both(config: TrainConfig) -> dict[str, torch.Tensor]:
 def test_a_cohort_without_anything_to_find_is_refused(cohort: TrainConfig) -> None:
     shutil.rmtree(cohort.cohort)
     for seed in range(2):
-        save(_case(seed, with_clot=False), cohort.cohort / f"{seed:04d}")
+        save(noisy_case(seed, with_clot=False), cohort.cohort / f"{seed:04d}")
     with pytest.raises(CohortError, match="none of the 2 cases"):
         train(cohort)
 

@@ -9,52 +9,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import typer
 from typer.testing import CliRunner
 
-from service.stages.preprocess import NetworkInput
 from tests.tiny_model import NAME, VERSION, install_tiny_model
+from tests.tiny_training import noisy_case, tiny_config
 from training.architectures import build
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
-from training.dataset import PreparedCase, save
+from training.dataset import save
 from training.export_onnx import export, servable
-from training.network import NetworkConfig
-from training.simulate.grids import axial_grid
 from training.train import CHECKPOINT, ResumeError, Run, draw_batch, main, train
 from training.weights import averaged_network, load_weights, save_weights
 
 ROOT = Path(__file__).parents[2]
-NETWORK = NetworkConfig(channels=(4, 8), hidden=4)
-
-
-def _case(seed: int, rows: int = 32, columns: int = 32) -> PreparedCase:
-    rng = np.random.default_rng(seed)
-    grid = axial_grid((0, 0, 0), (2.0, 0.9, 0.9), (6, rows, columns))
-    target = np.zeros(grid.shape, bool)
-    target[2:4, 10:14, 20:24] = True
-    sequences = rng.normal(size=(6, 6, rows, columns)).astype(np.float32)
-    values = NetworkInput(sequences, np.ones(6, np.float32), grid, grid, (1.0, 2.0, 3.0))
-    return PreparedCase(values, target, target, {"seed": seed, "site": "A"})
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainConfig:
     for seed in range(2):
-        save(_case(seed), tmp_path / "cohort" / f"{seed:04d}")
-    return TrainConfig(
-        cohort=tmp_path / "cohort",
-        output=tmp_path / "run",
-        seed=3,
-        steps=40,
-        slabs=((3, 16, 16),),
-        checkpoint_steps=5,
-        threads=1,
-        bfloat16=False,
-        network=NETWORK,
+        save(noisy_case(seed), tmp_path / "cohort" / f"{seed:04d}")
+    # Long enough to be killed in the middle.
+    return replace(
+        tiny_config(tmp_path), steps=200, slabs=((3, 16, 16),), batch=1, checkpoint_steps=5
     )
 
 
@@ -63,7 +42,8 @@ def _written(config: TrainConfig, file: Path) -> Path:
     file.write_text(
         f"cohort = '{config.cohort}'\noutput = '{config.output}'\nseed = {config.seed}\n"
         f"steps = {config.steps}\nslabs = [[3, 16, 16]]\nthreads = 1\nbfloat16 = false\n"
-        f"checkpoint_steps = {config.checkpoint_steps}\n[network]\nchannels = [4, 8]\nhidden = 4\n"
+        f"warmup_steps = 2\ncheckpoint_steps = {config.checkpoint_steps}\n"
+        "[network]\nchannels = [4, 8]\nhidden = 4\n"
     )
     return file
 
@@ -87,6 +67,7 @@ def test_a_run_that_was_killed_by_the_system_goes_on_to_the_same_weights(
         time.sleep(0.01)
     run.send_signal(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
+    assert torch.load(checkpoint, weights_only=True)["step"] < config.steps
     # What was half written does not count.
     checkpoint.with_suffix(".partial").write_bytes(b"half a checkpoint")
     resumed = train(TrainConfig.read(tmp_path / "run.toml"), resume=True)
@@ -106,17 +87,13 @@ def test_a_second_start_does_not_overwrite_a_run(config: TrainConfig) -> None:
 
 def test_a_model_is_trained_on_from_the_weights_beside_it(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    released = build(NETWORK)
+    config = tiny_config(tmp_path)
+    released = build(config.network)
     export(servable(released), tmp_path / "model.onnx")
     save_weights(released, tmp_path / "weights.pt")
-    config = TrainConfig(
-        cohort=tmp_path, output=tmp_path, seed=1, steps=1, slabs=((1, 2, 2),), network=NETWORK
-    )
     # The heads of coarser levels, which model.onnx has not, too.
-    _same(
-        dict(released.state_dict()),
-        dict(Run(replace(config, initial=tmp_path)).network.state_dict()),
-    )
+    started = Run(replace(config, initial=tmp_path)).network
+    _same(dict(released.state_dict()), dict(started.state_dict()))
 
 
 def test_weights_that_do_not_fit_are_named_with_what_does(
@@ -124,6 +101,9 @@ def test_weights_that_do_not_fit_are_named_with_what_does(
 ) -> None:
     with pytest.raises(ConfigError, match=r"initial = .*absent.pt: "):
         Run(replace(config, initial=tmp_path / "absent.pt"))
+    (tmp_path / "half.pt").write_bytes(b"half of some weights")
+    with pytest.raises(ConfigError, match=r"initial = .*half.pt: holds no weights"):
+        Run(replace(config, initial=tmp_path / "half.pt"))
     install_tiny_model(tmp_path)
     with pytest.raises(ConfigError, match=r"initial = .*: .*of another network"):
         Run(replace(config, initial=tmp_path / NAME / VERSION))
@@ -143,8 +123,12 @@ def test_what_is_lacking_is_one_line_and_no_traceback(config: TrainConfig, tmp_p
         train(replace(config, further_cohorts=(tmp_path / "absent",)))
 
 
-def test_whole_planes_of_several_cases_make_one_batch(config: TrainConfig) -> None:
-    cases = [_case(0), _case(1, 24, 40)]
+def test_whole_planes_of_several_cases_make_one_batch(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is turned may reach beyond its own plane.
+    monkeypatch.setattr("training.train.augment", lambda slab, _: slab)
+    cases = [noisy_case(0), noisy_case(1, (24, 40))]
     drawn = replace(config, slabs=((2, 0, 0),), batch=8)
     sequences, presence, target = draw_batch(cases, 0, drawn)
     assert sequences.shape == (8, 2, 6, 32, 40)
