@@ -2,8 +2,8 @@
 
 Simulates cases of seeds that no cohort has, measures the model on them with all sequences and
 without those that the archives would lack, and prints the means beside what lies in the model's
-folder of the cohorts that it was released with, and over which heads the cases are: those
-of its training ask less of a model. OUT keeps the cases and what ``training.evaluate`` writes; started
+folder of the cohorts that it was released with, and over which heads the cases are: those of its
+training ask less of a model. OUT keeps the cases and what ``training.evaluate`` writes; started
 again, it goes on.
 """
 
