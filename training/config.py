@@ -125,6 +125,8 @@ class TrainConfig:
         Folder written by ``training.make_cohort`` or ``training.prepare_cohort``.
     further_cohorts : tuple of Path
         More such folders: simulated cases beside one's own, or cases that came later.
+    validation : Path, optional
+        Such a folder of cases that are not trained on; see ``training.validation``.
     output : Path
         Folder of checkpoint and log.
     seed : int
@@ -179,6 +181,7 @@ class TrainConfig:
     aim: AimConfig = field(default_factory=AimConfig)
     mimics: Path | None = None
     further_cohorts: tuple[Path, ...] = ()
+    validation: Path | None = None
     initial: Path | None = None
     expected: Mapping[str, Any] = field(default_factory=dict)
 

@@ -7,40 +7,26 @@ run that was killed and resumed ends with the same weights as one that was not. 
 
 import json
 import math
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from service.domain.errors import InvalidModelError
 from training.architectures import AnyNetwork, AnyNetworkConfig, build
-from training.augment import augment
+from training.batches import Batch, batches
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
-from training.dataset import (
-    PreparedCase,
-    Slab,
-    case_folders,
-    draw_slab,
-    load_cohort,
-    read_mimics,
-)
+from training.dataset import PreparedCase, case_folders, load_cohort, read_mimics
 from training.journal import Journal
 from training.losses import SegmentationLoss
-from training.modality_dropout import drop_modalities
 from training.place import ALONE, Place, find_place
+from training.validation import Validation
 from training.weights import WEIGHTS, initial_weights, load_released, load_weights
-
-Batch = tuple[Tensor, Tensor, Tensor]
 
 CHECKPOINT = "checkpoint.pt"
 # Learning rate at the end, as a share of the highest.
@@ -51,6 +37,7 @@ FREE_TO_CHANGE = frozenset(
     {
         "cohort",
         "further_cohorts",
+        "validation",
         "output",
         "threads",
         "loaders",
@@ -67,46 +54,6 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     cosine = (1 + math.cos(math.pi * done)) / 2
     return config.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
-
-
-def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: int = 0) -> Batch:
-    """Draw the batch of a step: sequences, presence and target, each with a batch axis."""
-    rng = np.random.default_rng([config.seed, step, rank])
-    slices, rows, columns = config.slabs[step % len(config.slabs)]
-    chosen = [cases[int(rng.integers(len(cases)))] for _ in range(config.batch)]
-    # As wide as the largest; behind a smaller plane the slab has zeros.
-    whole = np.max([case.target.shape[1:] for case in chosen], axis=0).tolist()
-    size = (slices, rows or whole[0], columns or whole[1])
-    slabs = []
-    for case in chosen:
-        drawn = draw_slab(case, size, rng, neighbours=config.network.neighbours, aim=config.aim)
-        slab = augment(drawn, rng)
-        slabs.append(drop_modalities(slab, step / config.steps, config.dropout, rng))
-    return _stack(slabs)
-
-
-def batches(
-    cases: list[PreparedCase], first: int, config: TrainConfig, rank: int
-) -> Iterator[Batch]:
-    """Yield the batches from a step on, drawn by threads while the network works."""
-    with ThreadPoolExecutor(config.loaders) as pool:
-        waiting = deque(
-            pool.submit(draw_batch, cases, step, config, rank)
-            for step in range(first, min(first + 2 * config.loaders, config.steps))
-        )
-        for step in range(first + len(waiting), config.steps + len(waiting)):
-            batch = waiting.popleft().result()
-            if step < config.steps:
-                waiting.append(pool.submit(draw_batch, cases, step, config, rank))
-            yield batch
-
-
-def _stack(slabs: list[Slab]) -> Batch:
-    sequences, presence, target = (
-        torch.from_numpy(np.stack([getattr(slab, name) for slab in slabs]))
-        for name in ("sequences", "presence", "target")
-    )
-    return sequences, presence, target
 
 
 class ResumeError(ValueError):
@@ -263,6 +210,7 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
     _check_place(config.output / CHECKPOINT, resume=resume)
     config.output.mkdir(parents=True, exist_ok=True)
     cases = _cases(config)
+    validation = _validation(config)
     if not any(case.target.any() for case in cases):
         raise CohortError(
             f"nothing to learn: none of the {len(cases)} cases in {config.cohort} has a label"
@@ -275,8 +223,11 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
         with Journal(config.output, run.step, config.steps, writes=place.leads) as journal:
             drawn = islice(batches(cases, run.step, config, place.rank), last - run.step)
             for batch in drawn:
-                journal.note(run.step + 1, run.advance(batch) | {"cases": len(cases)})
+                measured = run.advance(batch) | {"cases": len(cases)}
                 due = run.step % config.checkpoint_steps == 0 or run.step == config.steps
+                if due and place.leads and validation is not None:
+                    measured |= validation.measure(run.average.module)
+                journal.note(run.step, measured)
                 if due and place.leads:
                     journal.flush()
                     run.save(config.output / CHECKPOINT)
@@ -295,15 +246,24 @@ def _check_place(checkpoint: Path, *, resume: bool) -> None:
 
 def _cases(config: TrainConfig) -> list[PreparedCase]:
     """Return the cases of all cohorts, of the first one with their mimics."""
-    for folder in (config.cohort, *config.further_cohorts):
-        if not folder.is_dir():
-            raise CohortError(f"there is no folder {folder}: make or prepare the cohort first")
-    cases = load_cohort(config.cohort)
+    cases = _cohort(config.cohort)
     if config.mimics is not None:
         names = [folder.name for folder in case_folders(config.cohort)]
         found = read_mimics(config.mimics, names)
         cases = [replace(case, mimics=found[name]) for name, case in zip(names, cases, strict=True)]
-    return cases + [case for folder in config.further_cohorts for case in load_cohort(folder)]
+    return cases + [case for folder in config.further_cohorts for case in _cohort(folder)]
+
+
+def _validation(config: TrainConfig) -> Validation | None:
+    if config.validation is None:
+        return None
+    return Validation(_cohort(config.validation), config)
+
+
+def _cohort(folder: Path) -> list[PreparedCase]:
+    if not folder.is_dir():
+        raise CohortError(f"there is no folder {folder}: make or prepare the cohort first")
+    return load_cohort(folder)
 
 
 def main(

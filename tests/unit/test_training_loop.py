@@ -21,13 +21,14 @@ from typer.testing import CliRunner
 from tests.tiny_training import noisy_case, tiny_config
 from training.architectures import build
 from training.baselines import AnisotropicUnetConfig
+from training.batches import draw_batch
 from training.cohort_errors import CohortError
 from training.config import AimConfig, ConfigError, TrainConfig
 from training.dataset import draw_slab, load_cohort, save
 from training.losses import SegmentationLoss
 from training.network import NetworkConfig
 from training.place import Place
-from training.train import DivergedError, ResumeError, Run, draw_batch, learning_rate, main, train
+from training.train import DivergedError, ResumeError, Run, learning_rate, main, train
 from training.weights import averaged_network, save_weights
 
 

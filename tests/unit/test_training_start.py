@@ -17,11 +17,12 @@ from typer.testing import CliRunner
 from tests.tiny_model import NAME, VERSION, install_tiny_model
 from tests.tiny_training import noisy_case, tiny_config
 from training.architectures import build
+from training.batches import draw_batch
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
 from training.dataset import save
 from training.export_onnx import export, servable
-from training.train import CHECKPOINT, ResumeError, Run, draw_batch, main, train
+from training.train import CHECKPOINT, ResumeError, Run, main, train
 from training.weights import averaged_network, load_weights, save_weights
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +128,7 @@ def test_whole_planes_of_several_cases_make_one_batch(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What is turned may reach beyond its own plane.
-    monkeypatch.setattr("training.train.augment", lambda slab, _: slab)
+    monkeypatch.setattr("training.batches.augment", lambda slab, _: slab)
     cases = [noisy_case(0), noisy_case(1, (24, 40))]
     drawn = replace(config, slabs=((2, 0, 0),), batch=8)
     sequences, presence, target = draw_batch(cases, 0, drawn)
