@@ -22,6 +22,7 @@ from training.batches import Batch, batches
 from training.cohort_errors import CohortError
 from training.config import ConfigError, TrainConfig
 from training.dataset import PreparedCase, case_folders, load_cohort, read_mimics
+from training.denormals import denormals_are_zero
 from training.journal import Journal
 from training.losses import SegmentationLoss
 from training.place import ALONE, Place, find_place
@@ -215,7 +216,7 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
         raise CohortError(
             f"nothing to learn: none of the {len(cases)} cases in {config.cohort} has a label"
         )
-    with find_place() as place:
+    with denormals_are_zero(), find_place() as place:
         run = Run(config, place)
         if resume:
             run.resume(config.output / CHECKPOINT)
