@@ -13,11 +13,13 @@ from training.config import TrainConfig
 from training.dataset import PreparedCase, Slab, draw_slab
 from training.modality_dropout import drop_modalities
 
+# Sequences (slab, slice + 2 x neighbours, role, row, column), presence (slab, role) and target
+# (slab, slice, row, column), float32.
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
 def draw_batch(cases: list[PreparedCase], step: int, config: TrainConfig, rank: int = 0) -> Batch:
-    """Draw the batch of a step: sequences, presence and target, each with a batch axis."""
+    """Draw the batch of a step; the same step of the same process is drawn alike."""
     rng = np.random.default_rng([config.seed, step, rank])
     slices, rows, columns = config.slabs[step % len(config.slabs)]
     chosen = [cases[int(rng.integers(len(cases)))] for _ in range(config.batch)]
@@ -49,7 +51,7 @@ def batches(
 
 
 def stack(slabs: Sequence[Slab]) -> Batch:
-    """Put slabs of one size beside each other: sequences, presence and target."""
+    """Put slabs of one size beside each other."""
     sequences, presence, target = (
         torch.from_numpy(np.stack([getattr(slab, name) for slab in slabs]))
         for name in ("sequences", "presence", "target")

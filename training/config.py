@@ -126,7 +126,8 @@ class TrainConfig:
     further_cohorts : tuple of Path
         More such folders: simulated cases beside one's own, or cases that came later.
     validation : Path, optional
-        Such a folder of cases that are not trained on; see ``training.validation``.
+        Such a folder of cases that are not trained on, which are looked at whenever a checkpoint
+        is written; see ``training.validation``.
     output : Path
         Folder of checkpoint and log.
     seed : int
@@ -188,6 +189,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if (self.mimics is None) != (self.aim.mimics == 0):
             raise ValueError("mimics and aim.mimics need each other")
+        if self.validation in (self.cohort, *self.further_cohorts):
+            raise ValueError(f"the cases of validation, {self.validation}, are trained on as well")
         divisor = self.network.divisor
         if any(size % divisor for _, *plane in self.slabs for size in plane):
             raise ValueError(f"rows and columns of slabs must be multiples of {divisor}, or 0")

@@ -176,6 +176,7 @@ def draw_slab(
 ) -> Slab:
     """Cut a slab of ``size`` (slice, row, column) around a clot, a mimic, or anywhere.
 
+    What it is cut around may lie off its centre, but is always in it.
     Where the case is smaller than the slab, zeros are added behind it; beyond the ends of the case,
     the slices beside the slab are zeros.
     """
@@ -184,8 +185,10 @@ def draw_slab(
     start = rng.integers(0, room + 1)
     inside = _aimed_at(case, aim, float(rng.random()))
     if len(inside):
-        centre = inside[rng.integers(len(inside))] + rng.uniform(-JITTER, JITTER, 3) * size
-        start = np.clip(np.rint(centre - np.array(size) / 2), 0, room).astype(int)
+        voxel = inside[rng.integers(len(inside))]
+        centre = voxel + rng.uniform(-JITTER, JITTER, 3) * size
+        start = np.rint(centre - np.array(size) / 2).astype(int)
+        start = np.clip(np.clip(start, voxel - size + 1, voxel), 0, room)
     window = tuple(slice(int(low), int(low) + n) for low, n in zip(start, size, strict=True))
     low, high = window[0].start - neighbours, window[0].stop + neighbours
     sequences = case.network_input.sequences[max(0, low) : high, :, window[1], window[2]]

@@ -13,8 +13,11 @@ DENORMAL = 1e-40
 def denormals_are_zero() -> Iterator[None]:
     """Take denormal results for zero meanwhile, in this thread and those that it starts.
 
-    The products of a logic cell and their gradients become so small that a step of a network with
-    recurrence behind its decoder took three times as long in float32.
+    The products of a logic cell and their gradients become so small that after 1600 steps one of a
+    network with recurrence behind its decoder took 1.8 s in float32, and 0.6 s like this.
+
+    What torch starts to share the work of one thread keeps what it began with. A command's begin
+    here, as nothing computes before it.
     """
     before = _are_zero()
     torch.set_flush_denormal(True)

@@ -17,7 +17,6 @@ import typer
 from service.domain.model_spec import ModelSpec
 from training.architectures import AnyNetwork, input_spec
 from training.choose_threshold import choose, validation_maps
-from training.denormals import denormals_are_zero
 from training.evaluate import (
     Condition,
     EvaluationError,
@@ -72,12 +71,11 @@ def measure_run(
 ) -> list[Path]:
     """Measure a run under both conditions; return the reports' files."""
     predictor, spec = predictor_of(run, bfloat16=bfloat16)
+    chosen = choose(validation_maps(validation, predictor, spec), spec).spec
     reports = []
-    with denormals_are_zero():
-        chosen = choose(validation_maps(validation, predictor, spec), spec).spec
-        for condition in CONDITIONS:
-            results = evaluate(test, predictor, chosen, condition=condition, threads=threads)
-            reports.append(write(document(results, None, chosen, condition), run / MEASURED))
+    for condition in CONDITIONS:
+        results = evaluate(test, predictor, chosen, condition=condition, threads=threads)
+        reports.append(write(document(results, None, chosen, condition), run / MEASURED))
     return reports
 
 

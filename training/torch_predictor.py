@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from service.stages.run_model import Float32, Prediction
+from training.denormals import denormals_are_zero
 
 
 class TorchPredictor:
@@ -47,7 +48,8 @@ class TorchPredictor:
         ValueError
             If the network does not answer with one map a slice.
         """
-        with torch.autocast(self._like.device.type, torch.bfloat16, enabled=self._bfloat16):
+        reduced = torch.autocast(self._like.device.type, torch.bfloat16, enabled=self._bfloat16)
+        with denormals_are_zero(), reduced:
             output = self._network(self._batch_of_one(sequences), self._batch_of_one(presence))
         logits: Tensor = output.logits[0]
         slices = len(sequences) - 2 * self._neighbours

@@ -32,8 +32,8 @@ from training.weights import WEIGHTS, initial_weights, load_released, load_weigh
 CHECKPOINT = "checkpoint.pt"
 # Learning rate at the end, as a share of the highest.
 FINAL_RATE = 0.02
-# What a resumed run may do differently: where and how fast it runs, how often it is saved, and on
-# which further cases.
+# What a resumed run may do differently: where and how fast it runs, how often it is saved, on which
+# further cases, and on which it is looked at.
 FREE_TO_CHANGE = frozenset(
     {
         "cohort",
@@ -197,8 +197,9 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
     Raises
     ------
     CohortError
-        If no case has anything to find: the network would learn to say nothing; or if the file
-        of mimics is not about this cohort.
+        If a folder holds no cases; if none of the training or validation cases has anything to
+        find: the network would learn to say nothing, or nothing would show it; or if the file of
+        mimics is not about this cohort.
     ConfigError
         If the weights to start from cannot be read or are of another network.
     ResumeError
@@ -210,13 +211,14 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
     torch.set_num_threads(config.threads)
     _check_place(config.output / CHECKPOINT, resume=resume)
     config.output.mkdir(parents=True, exist_ok=True)
+    _check_folders(config)
     cases = _cases(config)
-    validation = _validation(config)
     if not any(case.target.any() for case in cases):
         raise CohortError(
             f"nothing to learn: none of the {len(cases)} cases in {config.cohort} has a label"
         )
     with denormals_are_zero(), find_place() as place:
+        validation = _validation(config) if place.leads else None
         run = Run(config, place)
         if resume:
             run.resume(config.output / CHECKPOINT)
@@ -226,7 +228,7 @@ def train(config: TrainConfig, *, resume: bool = False, stop_after: int | None =
             for batch in drawn:
                 measured = run.advance(batch) | {"cases": len(cases)}
                 due = run.step % config.checkpoint_steps == 0 or run.step == config.steps
-                if due and place.leads and validation is not None:
+                if due and validation is not None:
                     measured |= validation.measure(run.average.module)
                 journal.note(run.step, measured)
                 if due and place.leads:
@@ -245,26 +247,27 @@ def _check_place(checkpoint: Path, *, resume: bool) -> None:
         )
 
 
+def _check_folders(config: TrainConfig) -> None:
+    validation = () if config.validation is None else (config.validation,)
+    for folder in (config.cohort, *config.further_cohorts, *validation):
+        if not folder.is_dir() or not case_folders(folder):
+            raise CohortError(f"there are no cases in {folder}: make or prepare the cohort first")
+
+
 def _cases(config: TrainConfig) -> list[PreparedCase]:
     """Return the cases of all cohorts, of the first one with their mimics."""
-    cases = _cohort(config.cohort)
+    cases = load_cohort(config.cohort)
     if config.mimics is not None:
         names = [folder.name for folder in case_folders(config.cohort)]
         found = read_mimics(config.mimics, names)
         cases = [replace(case, mimics=found[name]) for name, case in zip(names, cases, strict=True)]
-    return cases + [case for folder in config.further_cohorts for case in _cohort(folder)]
+    return cases + [case for folder in config.further_cohorts for case in load_cohort(folder)]
 
 
 def _validation(config: TrainConfig) -> Validation | None:
     if config.validation is None:
         return None
-    return Validation(_cohort(config.validation), config)
-
-
-def _cohort(folder: Path) -> list[PreparedCase]:
-    if not folder.is_dir():
-        raise CohortError(f"there is no folder {folder}: make or prepare the cohort first")
-    return load_cohort(folder)
+    return Validation(load_cohort(config.validation), config)
 
 
 def main(

@@ -14,6 +14,8 @@ from training.dataset import PreparedCase, draw_slab
 from training.losses import SegmentationLoss
 
 AROUND_CLOTS = AimConfig(clots=1.0)
+# Tells the draws of these slabs from those of training.
+STREAM = 1_000_003
 
 
 class Validation:
@@ -31,21 +33,27 @@ class Validation:
     Raises
     ------
     CohortError
-        If no case has anything to find: the Dice coefficient would be of nothing.
+        If no case has anything to find: the Dice would be of nothing.
     """
 
     def __init__(self, cases: Sequence[PreparedCase], config: TrainConfig) -> None:
         if not any(case.target.any() for case in cases):
-            raise CohortError(f"none of the {len(cases)} cases in {config.validation} has a label")
+            raise CohortError(
+                f"validation: none of the {len(cases)} cases in {config.validation} has a label"
+            )
         self._config = config
         self._batches = [_slab(case, index, config) for index, case in enumerate(cases)]
         self._loss = SegmentationLoss()
 
     @torch.no_grad()
     def measure(self, network: nn.Module) -> dict[str, float]:
-        """Return the mean loss, and the mean Dice of what is above one half where there is a clot.
+        """Return how the network does on the slabs; it is left in the mode that it was in.
 
-        The network is left in the mode, training or not, that it was in.
+        Returns
+        -------
+        dict
+            ``validation_loss``, the mean of the finest level, and ``validation_dice``, the mean of
+            what is above one half, over the slabs with a clot.
         """
         training = network.training
         network.eval()
@@ -63,7 +71,7 @@ class Validation:
 
 
 def _slab(case: PreparedCase, index: int, config: TrainConfig) -> Batch:
-    rng = np.random.default_rng([config.seed, index])
+    rng = np.random.default_rng([config.seed, index, STREAM])
     slices, rows, columns = config.slabs[0]
     size = (slices, rows or case.target.shape[1], columns or case.target.shape[2])
     neighbours = config.network.neighbours

@@ -325,10 +325,12 @@ def test_two_processes_of_torchrun_end_with_the_same_weights(tmp_path: Path) -> 
     config.cohort.mkdir()
     for seed in range(2):
         save(noisy_case(seed), config.cohort / f"{seed:04d}")
+    save(noisy_case(5), tmp_path / "validation" / "0005")
     file = tmp_path / "run.toml"
     file.write_text(
         f"cohort = '{config.cohort}'\noutput = '{config.output}'\nseed = 3\nsteps = 4\n"
         "slabs = [[3, 16, 16]]\nthreads = 1\nbfloat16 = false\ncheckpoint_steps = 2\n"
+        f"validation = '{tmp_path / 'validation'}'\n"
         "[network]\nchannels = [4, 8]\nhidden = 4\n"
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -342,6 +344,7 @@ def test_two_processes_of_torchrun_end_with_the_same_weights(tmp_path: Path) -> 
     for name, tensor in alone.items():
         torch.testing.assert_close(together[name], tensor, atol=1e-5, rtol=1e-4)
     assert [record["step"] for record in _log(config)] == [1, 2, 3, 4]
+    assert ["validation_loss" in record for record in _log(config)] == [False, True] * 2
 
 
 def _train_on_both(config: TrainConfig) -> dict[str, torch.Tensor]:

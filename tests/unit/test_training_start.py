@@ -119,7 +119,7 @@ def test_what_is_lacking_is_one_line_and_no_traceback(config: TrainConfig, tmp_p
     gone = replace(config, cohort=tmp_path / "absent")
     refused = CliRunner().invoke(command, [str(_written(gone, tmp_path / "run.toml"))])
     assert refused.exit_code == 2
-    assert "there is no folder" in " ".join(refused.output.replace("│", " ").split())
+    assert "there are no cases in" in " ".join(refused.output.replace("│", " ").split())
     with pytest.raises(CohortError, match="absent: make or prepare the cohort first"):
         train(replace(config, further_cohorts=(tmp_path / "absent",)))
 

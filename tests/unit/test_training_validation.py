@@ -1,6 +1,7 @@
 """What is noted, while a network is trained, of cases that it is not trained on."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny_training import noisy_case, tiny_config
+from training.architectures import build
 from training.cohort_errors import CohortError
 from training.config import TrainConfig
-from training.dataset import PreparedCase, save
-from training.network import Output
+from training.dataset import Mask, PreparedCase, load_cohort, save
+from training.network import NetworkConfig, Output
 from training.train import train
 from training.validation import Validation
 
 
 class Darkness(nn.Module):
-    """Calls dark voxels of the first sequence a clot, if it is sure that there are any."""
+    """Calls dark voxels of the first sequence a clot, or nothing."""
 
     def __init__(self, *, sees: bool) -> None:
         super().__init__()
@@ -61,13 +63,36 @@ def test_validation_is_noted_at_every_checkpoint_and_changes_no_weight(
     run = train(config)
     steps = noted(config)
     assert [step for step in steps if "validation_loss" in steps[step]] == [3, 6]
-    assert 0 < steps[6]["validation_loss"] < 10
-    assert 0 <= steps[6]["validation_dice"] <= 1
-    assert run.average.module.training
+    validation = Validation(load_cohort(tmp_path / "validation"), config)
+    # Of the averaged weights, which are the ones released.
+    averaged = validation.measure(run.average.module)
+    assert {name: steps[6][name] for name in averaged} == averaged
+    assert validation.measure(run.network) != averaged
     without = train(replace(config, validation=None, output=tmp_path / "without"))
     assert not any("validation_loss" in line for line in noted(without.config).values())
     for name, tensor in without.average.state_dict().items():
         assert torch.equal(run.average.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize(
+    "slabs", [((2, 0, 0),), ((8, 48, 48),), ((1, 16, 16),)], ids=["planes", "larger", "thin"]
+)
+@pytest.mark.parametrize("neighbours", [0, 1])
+def test_every_slab_shows_its_clot_whatever_its_size(
+    config: TrainConfig, slabs: tuple[tuple[int, int, int], ...], neighbours: int
+) -> None:
+    network = NetworkConfig(channels=(4, 8), hidden=4, neighbours=neighbours)
+    for seed in range(8):
+        changed = replace(config, slabs=slabs, network=network, seed=seed)
+        case = replace(clear_case(with_clot=True), target=one_slice())
+        measured = Validation([case], changed).measure(build(network))
+        assert all(map(math.isfinite, measured.values()))
+
+
+def one_slice() -> Mask:
+    target = np.zeros((6, 32, 32), bool)
+    target[3, 10:14, 20:24] = True
+    return target
 
 
 def test_dice_is_of_the_cases_that_have_a_clot(config: TrainConfig) -> None:
@@ -88,5 +113,8 @@ def test_dice_is_of_the_cases_that_have_a_clot(config: TrainConfig) -> None:
 def test_cases_that_can_show_nothing_are_refused(config: TrainConfig) -> None:
     with pytest.raises(CohortError, match=r"none of the 1 cases in .*validation has a label"):
         Validation([clear_case(with_clot=False)], config)
-    with pytest.raises(CohortError, match=r"there is no folder .*absent"):
+    with pytest.raises(CohortError, match=r"there are no cases in .*absent"):
         train(replace(config, validation=Path("absent")))
+    for folder in (config.cohort, Path("further")):
+        with pytest.raises(ValueError, match=f"validation, {folder}, are trained on as well"):
+            replace(config, further_cohorts=(Path("further"),), validation=folder)
