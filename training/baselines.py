@@ -68,6 +68,13 @@ class AnisotropicUnetConfig:
     prior: float = 1e-3
     supervised_levels: int = 3
 
+    def __post_init__(self) -> None:
+        if self.supervised_levels >= len(self.channels):
+            raise ValueError(
+                f"supervised_levels: {self.supervised_levels} of {len(self.channels)} channels; "
+                "the coarsest level has no head"
+            )
+
     @property
     def divisor(self) -> int:
         """Rows and columns must be multiples of this."""

@@ -19,8 +19,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from tests.tiny_training import noisy_case, tiny_config
-from training.architectures import build
-from training.baselines import AnisotropicUnetConfig
+from training.architectures import AnyNetworkConfig, build
+from training.baselines import AnisotropicUnetConfig, AttentionUnetConfig
 from training.batches import draw_batch
 from training.cohort_errors import CohortError
 from training.config import AimConfig, ConfigError, TrainConfig
@@ -118,8 +118,17 @@ def test_a_case_that_is_still_being_written_is_not_read(cohort: TrainConfig) -> 
     shutil.rmtree(half)
 
 
-def test_training_learns_a_dark_box(cohort: TrainConfig) -> None:
-    longer = replace(cohort, steps=60, slabs=((4, 32, 32),), learning_rate=1e-2)
+@pytest.mark.parametrize(
+    "network",
+    [
+        NetworkConfig(channels=(4, 8), hidden=4),
+        AttentionUnetConfig("attention_unet_2d", channels=(4, 8)),
+        AnisotropicUnetConfig("unet_3d", channels=(4, 8, 8, 16)),
+    ],
+    ids=lambda network: network.kind,
+)
+def test_training_learns_a_dark_box(cohort: TrainConfig, network: AnyNetworkConfig) -> None:
+    longer = replace(cohort, steps=60, slabs=((4, 32, 32),), learning_rate=1e-2, network=network)
     run = train(longer)
     losses = [record["loss"] for record in _log(longer)]
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
@@ -299,6 +308,9 @@ def test_file_changes_values_of_its_base_table_by_table(tmp_path: Path) -> None:
     # Another kind of network keeps nothing of the former.
     arm.write_text("base = '../base.toml'\n[network]\nkind = 'unet_3d'\n")
     assert TrainConfig.read(arm).network == AnisotropicUnetConfig("unet_3d")
+    arm.write_text("base = '../base.toml'\n[network]\nkind = 'unet_3d'\nchannels = [4, 8, 16]\n")
+    with pytest.raises(ConfigError, match="supervised_levels: 3 of 3 channels"):
+        TrainConfig.read(arm)
 
 
 def test_loaders_change_nothing_but_the_time(cohort: TrainConfig, tmp_path: Path) -> None:
