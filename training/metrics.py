@@ -262,7 +262,7 @@ def compare(extraction: Extraction, label: Label, regions: Extraction | None = N
     """
     findings, clots = extraction.findings, label.clots.findings
     pairs = _touching(extraction.mask.voxels, label.clots.mask.voxels)
-    everything, touching = extraction.findings, pairs
+    everything, touching = findings, pairs
     if regions is not None:
         everything = regions.findings
         touching = _touching(regions.mask.voxels, label.clots.mask.voxels)
