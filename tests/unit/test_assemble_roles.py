@@ -12,7 +12,7 @@ from service.stages.detect_sequences import detect_sequences
 from tests.strategies import mr_series, write_instances
 from tests.tiny_model import small_head
 from tests.unit.test_analyse_study import FLAIR, SWI
-from tests.unit.test_detect_sequences import DTI, directions
+from tests.unit.test_detect_diffusion import DTI, directions
 
 
 @pytest.fixture

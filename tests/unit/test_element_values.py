@@ -20,7 +20,8 @@ from service.adapters.element_values import element_value
 from service.adapters.study_files import StudyFolder
 from service.domain.study import FactValue
 from tests.strategies import mr_series, write_instances
-from tests.unit.test_study_files import mosaic, private, volume
+from tests.unit.test_study_files import volume
+from tests.unit.test_vendor_elements import mosaic, private
 
 
 def parsed(dataset: Dataset, *, implicit: bool = False) -> Dataset:

@@ -12,7 +12,8 @@ from service.application.classify_studies import classify_studies, voxel_reader
 from service.domain.errors import LimitExceededError, TruncatedFileError
 from service.domain.study import SeriesFacts, VolumeFacts
 from tests.strategies import enhanced_mr, mr_series, uid, write_instances
-from tests.unit.test_study_files import deflated, mosaic, volume
+from tests.unit.test_study_files import deflated, volume
+from tests.unit.test_vendor_elements import mosaic
 
 PIXELS = b"\xe0\x7f\x10\x00"
 
